@@ -1,0 +1,65 @@
+"""Rapid: stable and consistent cluster membership at scale."""
+
+from typing import TYPE_CHECKING
+
+from rapid.errors import (
+    BindError,
+    ConfigurationError,
+    EndpointError,
+    JoinError,
+    LeaveTimeout,
+    MetadataError,
+    RapidError,
+    SettingsError,
+    StateError,
+    WireError,
+)
+from rapid.overlay.cut import Removal
+from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
+from rapid.settings import Settings
+from rapid.view import Change, Evicted, QuorumLost, QuorumRestored, View, ViewChange, ViewsSkipped
+
+if TYPE_CHECKING:
+    from rapid.cluster import Cluster
+    from rapid.runtime.feed import Changes
+else:
+
+    def __getattr__(name: str) -> object:
+        # asyncio is loaded by those who use it: the core is imported without
+        if name == "Cluster":
+            from rapid.cluster import Cluster as found
+        elif name == "Changes":
+            from rapid.runtime.feed import Changes as found
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found
+        return found
+
+
+__all__ = [
+    "BindError",
+    "Change",
+    "Changes",
+    "Cluster",
+    "ClusterId",
+    "ConfigurationError",
+    "Endpoint",
+    "EndpointError",
+    "Evicted",
+    "JoinError",
+    "LeaveTimeout",
+    "Member",
+    "MetadataError",
+    "NodeId",
+    "QuorumLost",
+    "QuorumRestored",
+    "RapidError",
+    "Removal",
+    "Settings",
+    "SettingsError",
+    "StateError",
+    "View",
+    "ViewChange",
+    "ViewsSkipped",
+    "WireError",
+]

@@ -1,0 +1,222 @@
+"""``rapid agent``: one member as a process of its own, one line for each view."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from rapid.cluster import Cluster
+from rapid.errors import EndpointError, LeaveTimeout, MetadataError, RapidError, SettingsError
+from rapid.settings import Settings
+from rapid.view import Change, Evicted, QuorumLost, QuorumRestored, ViewChange, ViewsSkipped
+
+Report = dict[str, Any]
+"""One line of output, as a JSON object."""
+Print = Callable[[Report], None]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``rapid agent``."""
+    parser.description = (
+        "Run one member until SIGTERM or SIGINT, then leave. A second signal ends it without waiting for"
+        " the others to agree."
+    )
+    parser.epilog = (
+        "Exit status: 0 when a signal ended it, 1 when it could not listen or join or was evicted, 2 for"
+        " bad arguments."
+    )
+    parser.add_argument("--listen", required=True, metavar="HOST:PORT",
+                        help="the address to serve on; port 0 takes any free one")
+    parser.add_argument("--advertise", metavar="HOST:PORT",
+                        help="the address that others reach it by, where that is another")
+    parser.add_argument("--seed", action="append", default=[], metavar="HOST:PORT",
+                        help="a process to join through; any number. With none, found a cluster")
+    parser.add_argument("--metadata", action="append", default=[], metavar="KEY=VALUE",
+                        help="something that all members shall know of this one; any number")
+    parser.add_argument("--settings", choices=("lan", "wan", "local"), default="lan",
+                        help="what the network is like (%(default)s)")
+    parser.add_argument("--join-timeout", type=float, metavar="SECONDS",
+                        help="give up joining after this long")
+    parser.add_argument("--json", action="store_true", help="print JSON objects")
+    parser.add_argument("--wait", action="store_true",
+                        help="import everything, print 'ready', and begin at a line on standard input")
+    parser.add_argument("--tether", action="store_true",
+                        help="end at once when standard input ends: not to outlive the process behind it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status as in the epilog above."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    # standard output is for the views
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger("warning"),
+    )
+    try:
+        cluster = _cluster(args)
+    except (EndpointError, MetadataError, SettingsError) as problem:
+        return _fail(problem, 2)
+    if args.wait and not _released():
+        return _fail("standard input ended before the line to begin at", 1)
+    if args.tether:
+        threading.Thread(target=_outlive_nobody, name="tether", daemon=True).start()
+    try:
+        return asyncio.run(_Agent(cluster, _print_json if args.json else _print_text).run())
+    except RapidError as problem:
+        return _fail(problem, 1)
+
+
+@dataclass(frozen=True)
+class _Agent:
+    cluster: Cluster
+    report: Print
+
+    async def run(self) -> int:
+        ended_by_signal = False
+        following = asyncio.create_task(self._follow())
+
+        def stop() -> None:
+            nonlocal ended_by_signal
+            ended_by_signal = True
+            following.cancel()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        try:
+            return await following
+        except asyncio.CancelledError:
+            if not ended_by_signal:
+                raise
+        finally:
+            await self.cluster.close()
+        return 0
+
+    async def _follow(self) -> int:
+        """Report all that happens to the member; leave when cancelled."""
+        await self.cluster.start()
+        cluster = self.cluster
+        self.report(_now("listening", endpoint=str(cluster.endpoint), node_id=str(cluster.node_id)))
+        try:
+            async for change in cluster.changes():
+                self.report(as_report(change))
+        except asyncio.CancelledError:
+            await self._leave()
+            raise
+        # the iteration ends by itself only after an eviction
+        return _fail("the cluster went on without this member", 1)
+
+    async def _leave(self) -> None:
+        self.report(_now("leaving"))
+        try:
+            await self.cluster.leave()
+        except LeaveTimeout as timeout:
+            print(f"rapid agent: {timeout}", file=sys.stderr)
+
+
+def as_report(change: Change) -> Report:
+    """What is printed of a change."""
+    match change:
+        case ViewChange(view, joined, removed):
+            return _now(
+                "view", cluster_id=view.cluster_id, version=view.version, size=view.size, digest=view.digest,
+                joined=[str(member.endpoint) for member in joined],
+                removed=[str(removal.endpoint) for removal in removed],
+                left=[str(removal.endpoint) for removal in removed if removal.left],
+            )
+        case ViewsSkipped(view, skipped):
+            return _now(
+                "views skipped", cluster_id=view.cluster_id, version=view.version, size=view.size,
+                digest=view.digest, skipped=skipped,
+            )
+        case Evicted(cluster_id, version):
+            return _now("evicted", cluster_id=cluster_id, version=version)
+        case QuorumLost(version):
+            return _now("quorum lost", version=version)
+        case QuorumRestored(version):
+            return _now("quorum restored", version=version)
+
+
+def as_text(report: Report) -> str:
+    """A line for people: the time, what happened, and who came and went."""
+    t: float = report["t"]
+    stamp = f"{time.strftime('%H:%M:%S', time.localtime(t))}.{int(t % 1 * 1000):03}"
+    match report:
+        case {"event": "view", "version": version, "size": size}:
+            gone = [f"-{e} (left)" if e in report["left"] else f"-{e}" for e in report["removed"]]
+            who = " ".join([*(f"+{e}" for e in report["joined"]), *gone])
+            return f"{stamp}  view {version}, {size} member{'s' * (size != 1)}: {who}"
+        case _:
+            rest = ", ".join(f"{key} {value}" for key, value in report.items() if key not in ("t", "event"))
+            return f"{stamp}  {report['event']}{': ' * bool(rest)}{rest}"
+
+
+def _now(event: str, **fields: object) -> Report:
+    return {"t": time.time(), "event": event, **fields}
+
+
+def _print_json(report: Report) -> None:
+    print(json.dumps(report), flush=True)
+
+
+def _print_text(report: Report) -> None:
+    print(as_text(report), flush=True)
+
+
+def _cluster(args: argparse.Namespace) -> Cluster:
+    make = {"lan": Settings.lan, "wan": Settings.wan, "local": Settings.local}[args.settings]
+    settings = make() if args.join_timeout is None else make(join_timeout=args.join_timeout)
+    return Cluster(
+        args.listen, seeds=args.seed, metadata=_metadata(args.metadata), settings=settings,
+        advertise=args.advertise,
+    )
+
+
+def _metadata(pairs: list[str]) -> dict[str, str]:
+    metadata: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise MetadataError(f"{pair!r} is no KEY=VALUE, such as role=cache")
+        if key in metadata:
+            raise MetadataError(f"{key!r} is given twice")
+        metadata[key] = value
+    return metadata
+
+
+def _released() -> bool:
+    """Say that everything is ready and wait for a line; False when none comes."""
+    # gRPC is by far the most of it
+    import rapid.runtime.membership  # noqa: F401 - imported for what it loads
+
+    print("ready", flush=True)
+    return bool(sys.stdin.readline())
+
+
+def _outlive_nobody() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+def _end(*_: object) -> None:
+    """Before there is a member, a signal just ends the process."""
+    sys.exit(0)
+
+
+def _fail(problem: object, status: int) -> int:
+    print(f"rapid agent: {problem}", file=sys.stderr)
+    return status

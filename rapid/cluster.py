@@ -1,0 +1,284 @@
+"""One member of a cluster, as the application holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from ipaddress import ip_address
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from rapid.errors import EndpointError, JoinError, LeaveTimeout, StateError
+from rapid.overlay.member import Endpoint, NodeId, checked_metadata
+from rapid.runtime.feed import Changes, Feed
+from rapid.settings import Settings
+from rapid.view import Change, View
+
+if TYPE_CHECKING:
+    from rapid.runtime.membership import Membership
+
+log = structlog.get_logger("rapid")
+
+Callback = Callable[[Change], Awaitable[None] | None]
+
+
+class Cluster:
+    """Membership of one cluster, for one process life: start it, read views, leave.
+
+    ``listen`` is the address to serve on (port 0: any free one), ``advertise`` the one that other
+    members reach it by, where that differs; its port 0 means the port listened on. ``seeds`` are
+    processes to join through, best the same list everywhere; with none, or when this process is the
+    first of them and no other answers, a new cluster is founded. ``metadata`` is fixed for the
+    life of the member.
+
+    The protocol runs on a thread of its own: an application that blocks its event loop stays a
+    member. Everything here may be used from any event loop, but not across a fork.
+
+    Raises :class:`EndpointError` for an address that is none, :class:`MetadataError` and
+    :class:`SettingsError` for theirs; nothing is created then.
+    """
+
+    def __init__(
+        self,
+        listen: str | Endpoint,
+        *,
+        seeds: Iterable[str | Endpoint] = (),
+        metadata: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
+        advertise: str | Endpoint | None = None,
+    ) -> None:
+        self._listen = _endpoint(listen)
+        self._advertise = None if advertise is None else _endpoint(advertise)
+        if _is_wildcard(self._advertise or self._listen):
+            raise EndpointError(
+                f"{self._advertise or self._listen}: other members cannot reach this address; "
+                "give the one that they can as advertise="
+            )
+        self._seeds = tuple(map(_seed, seeds))
+        self._metadata = checked_metadata(metadata or {})
+        self._settings = settings or Settings.lan()
+        self._pid = os.getpid()
+        self._feed = Feed()
+        self._membership: Membership | None = None
+        self._closed = False
+        self._leaving = False
+        self._pending: list[Callable[[], None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave and close; after an error in the block, just close."""
+        try:
+            if error is None and not self._closed and not self._feed.closed:
+                await self.leave()
+        except LeaveTimeout as timeout:
+            # the block itself has succeeded
+            log.warning("the departure was not agreed on in time", reason=str(timeout))
+        finally:
+            await self.close()
+
+    async def start(self) -> View:
+        """Found or join the cluster; returns the first view that this member is in.
+
+        Raises :class:`BindError` when the address cannot be listened on, :class:`JoinError` when no
+        cluster let this member in within ``settings.join_timeout``. The member is closed then, and
+        also when this is cancelled. Raises :class:`StateError` when called twice.
+        """
+        self._same_process()
+        if self._membership is not None or self._closed:
+            raise StateError("a Cluster starts once; make a new one")
+        # gRPC is imported by those who use it
+        from rapid.runtime.membership import Membership
+
+        membership = Membership(self._feed, self._settings, self._metadata, self._seeds)
+        self._membership = membership
+        for begin in self._pending:
+            begin()
+        try:
+            await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
+            async with asyncio.timeout(self._settings.join_timeout + 5.0):
+                return await asyncio.wrap_future(membership.join())
+        except TimeoutError as error:
+            await self.close()
+            raise JoinError("the member did not get to an end of joining; it is closed") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def leave(self) -> None:
+        """Leave the cluster and close; returns when the others have agreed on a view without this member.
+
+        Raises :class:`LeaveTimeout` when they do not within ``settings.leave_timeout``; the member is
+        closed all the same. Raises :class:`StateError` when it is not started, or closed.
+        """
+        membership = self._running()
+        if self._leaving:
+            raise StateError("the member is leaving already")
+        self._leaving = True
+        agreed = False
+        try:
+            async with asyncio.timeout(self._settings.leave_timeout + 1.0):
+                agreed = await asyncio.wrap_future(membership.leave())
+        except TimeoutError as error:
+            raise LeaveTimeout("the member did not get to an end of leaving; it is closed") from error
+        finally:
+            await self.close()
+        if not agreed:
+            raise LeaveTimeout(
+                f"no view without this member was agreed on within {self._settings.leave_timeout} s; "
+                "it is closed"
+            )
+
+    async def close(self) -> None:
+        """Stop at once, without a word to the others: they will find out. Any number of times."""
+        self._same_process()
+        self._closed = True
+        if self._membership is None:
+            self._feed.close(None)
+        else:
+            await asyncio.wrap_future(self._membership.stop())
+
+    @property
+    def view(self) -> View:
+        """The newest view; after the end, the last. StateError before :meth:`start` has returned."""
+        return self._require_view()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What the other members know this one by. StateError before the address is bound."""
+        return self._bound().endpoint
+
+    @property
+    def node_id(self) -> NodeId:
+        """The identity of this process life. StateError before the address is bound."""
+        return self._bound().node_id
+
+    @property
+    def stats(self) -> Counter[str]:
+        """A copy of the counts of what was sent, received, dropped and rejected."""
+        self._same_process()
+        return self._membership.counts() if self._membership is not None else Counter()
+
+    def changes(self) -> Changes:
+        """Iterate over the changes: first the view as it is, then every change, in order.
+
+        For use with ``async for``, any number at once, each on any event loop. Ends when the member
+        is closed. StateError before :meth:`start` has returned.
+        """
+        self._require_view()
+        return self._feed.reader()
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Call back with every change, in order, the view as it is first; plain or async.
+
+        The callback runs on the event loop that this is called from or, without one, on that of
+        :meth:`start`. What it raises is logged. Call the function returned to end it.
+        """
+        self._same_process()
+        subscription = _Subscription(self._feed, callback)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if self._membership is not None:
+                raise StateError("subscribe() after start() must be called from an event loop") from None
+            self._pending.append(subscription.begin)
+        else:
+            subscription.begin()
+        return subscription.end
+
+    def _require_view(self) -> View:
+        self._same_process()
+        if self._feed.view is None:
+            raise StateError("there is no view before start() has returned")
+        return self._feed.view
+
+    def _running(self) -> Membership:
+        membership = self._bound()
+        if self._closed or self._feed.closed:
+            raise StateError("the member is closed")
+        self._require_view()
+        return membership
+
+    def _bound(self) -> Membership:
+        self._same_process()
+        if self._membership is None or not self._membership.is_bound:
+            raise StateError("the member is not started; call start() first")
+        return self._membership
+
+    def _same_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise StateError(
+                f"this Cluster was made by process {self._pid} and does not survive a fork; "
+                f"make one in process {os.getpid()}, after the fork"
+            )
+
+
+class _Subscription:
+    """Calls back on one loop with what a reader of its own gives."""
+
+    def __init__(self, feed: Feed, callback: Callback) -> None:
+        self._changes = feed.reader()
+        self._callback = callback
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._ended = False
+        self._calling = False
+
+    def begin(self) -> None:
+        if not self._ended:
+            self._loop = asyncio.get_running_loop()
+            self._task = self._loop.create_task(self._run())
+
+    def end(self) -> None:
+        """No callback begins after this. Any thread, any number of times."""
+        self._ended = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        # a callback that has begun is let go on to its end
+        if self._task is not None and not self._calling:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            async for change in self._changes:
+                if self._ended:
+                    return
+                self._calling = True
+                try:
+                    result = self._callback(change)
+                    if inspect.isawaitable(result):
+                        await result
+                except Exception:
+                    log.exception("a subscriber's callback failed", callback=repr(self._callback))
+                self._calling = False
+        except StateError as error:
+            log.error("a subscription has ended", reason=str(error))
+
+
+def _endpoint(value: str | Endpoint) -> Endpoint:
+    return Endpoint.parse(value) if isinstance(value, str) else Endpoint.checked(*value)
+
+
+def _seed(value: str | Endpoint) -> Endpoint:
+    endpoint = _endpoint(value)
+    if not endpoint.port or _is_wildcard(endpoint):
+        raise EndpointError(f"seed {endpoint}: no process can be reached there")
+    return endpoint
+
+
+def _is_wildcard(endpoint: Endpoint) -> bool:
+    try:
+        return ip_address(endpoint.host).is_unspecified
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Which edges are faulty, and which set of members to change at once."""

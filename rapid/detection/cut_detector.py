@@ -1,0 +1,153 @@
+"""The multi-node cut detector (paper section 4.2): from alerts about edges to one proposed cut."""
+
+from __future__ import annotations
+
+from rapid.detection.alert import Alert, Status
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.cut import Cut, Removal
+from rapid.overlay.member import Endpoint, Member, NodeId
+
+Process = tuple[Endpoint, NodeId]
+
+
+class Tally:
+    """The rings on which one process was reported, and how."""
+
+    __slots__ = ("inferred", "leaving", "rings", "subject", "up")
+
+    def __init__(self, subject: Member, up: bool) -> None:
+        self.subject = subject
+        self.up = up
+        self.rings = 0
+        self.inferred = 0
+        self.leaving = 0
+
+    @property
+    def covered(self) -> int:
+        """The rings that count: reported, or inferred from the state of the observer."""
+        return self.rings | self.inferred
+
+
+class CutDetector:
+    """Tallies alerts of one configuration and proposes a cut once nothing is unstable.
+
+    A subject reported on at least ``h`` rings is stable; on ``l`` to ``h - 1``, unstable, and then
+    it blocks every proposal; on fewer, noise. Built anew for each configuration.
+    """
+
+    def __init__(self, configuration: Configuration, h: int, l: int) -> None:  # noqa: E741 - the paper's name
+        self._configuration = configuration
+        self._h = h
+        self._l = l
+        self._tallies: dict[Process, Tally] = {}
+        self._unstable: dict[Process, None] = {}
+        self._stable: dict[Process, None] = {}
+        self.implicit = 0
+        """Ring reports that were inferred instead of received."""
+
+    def problem(self, alert: Alert) -> str | None:
+        """Why an alert does not count in this configuration, or None when it does."""
+        configuration, subject = self._configuration, alert.subject
+        if alert.observer not in configuration:
+            return "observer is no member"
+        member = configuration.member(subject.endpoint)
+        same = member is not None and member.node_id == subject.node_id
+        if alert.status is Status.UP:
+            if same:
+                return "joiner is a member already"
+            watchers = configuration.subjects(subject.endpoint)
+        else:
+            if not same:
+                return "subject is no member"
+            watchers = configuration.observers(subject.endpoint)
+        held = ring_bits(watchers, alert.observer)
+        if not alert.rings or alert.rings & ~held:
+            return "observer does not hold these rings"
+        return None
+
+    def add(self, alert: Alert) -> bool:
+        """Record a valid alert; return whether it said anything new."""
+        up = alert.status is Status.UP
+        process = (alert.subject.endpoint, alert.subject.node_id)
+        tally = self._tallies.get(process)
+        if tally is None:
+            tally = self._tallies[process] = Tally(alert.subject, up)
+        leaving = alert.rings if alert.status is Status.LEAVING else 0
+        if not (alert.rings & ~tally.rings or leaving & ~tally.leaving):
+            return False
+        tally.leaving |= leaving
+        tally.rings |= alert.rings
+        self._place(process, tally)
+        return True
+
+    def rings_reported(self, process: Process) -> int:
+        """The bitmap of rings on which this process was reported, implicit reports included."""
+        tally = self._tallies.get(process)
+        return tally.covered if tally else 0
+
+    @property
+    def unstable(self) -> list[Tally]:
+        """The subjects between the watermarks, oldest first."""
+        return [self._tallies[process] for process in self._unstable]
+
+    @property
+    def empty(self) -> bool:
+        return not self._tallies
+
+    def propose(self) -> Cut | None:
+        """The cut of all stable subjects, or None while there is none or something is unstable."""
+        if self._unstable:
+            self._infer()
+        if self._unstable or not self._stable:
+            return None
+        tallies = [self._tallies[process] for process in self._stable]
+        removed = [
+            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.covered.bit_count())
+            for t in tallies
+            if not t.up
+        ]
+        freed = {removal.endpoint for removal in removed}
+        joined: dict[Endpoint, Member] = {}
+        for tally in tallies:
+            endpoint = tally.subject.endpoint
+            if not tally.up or (endpoint in self._configuration and endpoint not in freed):
+                continue
+            other = joined.get(endpoint)  # two lives of one address in one epoch: all pick the same
+            if other is None or tally.subject.node_id < other.node_id:
+                joined[endpoint] = tally.subject
+        return Cut.of(removed, joined.values()) if removed or joined else None
+
+    def _place(self, process: Process, tally: Tally) -> None:
+        count = tally.covered.bit_count()
+        if count >= self._h:
+            self._unstable.pop(process, None)
+            self._stable[process] = None
+        elif count >= self._l:
+            self._unstable[process] = None
+
+    def _infer(self) -> None:
+        """Implicit alerts: an edge whose both ends are at or past the low watermark counts as reported."""
+        failing = {
+            process[0]
+            for group in (self._unstable, self._stable)
+            for process in group
+            if not self._tallies[process].up
+        }
+        for process in list(self._unstable):
+            tally = self._tallies[process]
+            endpoint = process[0]
+            of = self._configuration.subjects if tally.up else self._configuration.observers
+            for ring, observer in enumerate(of(endpoint)):
+                if observer in failing and not tally.covered >> ring & 1:
+                    tally.inferred |= 1 << ring
+                    self.implicit += 1
+            self._place(process, tally)
+
+
+def ring_bits(watchers: tuple[Endpoint, ...], observer: Endpoint) -> int:
+    """The bitmap of the rings on which ``observer`` is the watcher."""
+    bits = 0
+    for ring, watcher in enumerate(watchers):
+        if watcher == observer:
+            bits |= 1 << ring
+    return bits

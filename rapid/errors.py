@@ -1,0 +1,49 @@
+"""The error tree. Every error that this library raises on purpose is a ``RapidError``."""
+
+
+class RapidError(Exception):
+    """The root. The message says what was wrong, where, and what to do."""
+
+
+class SettingsError(RapidError, ValueError):
+    """A setting is out of range; ``field`` names it. Nothing was created."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class EndpointError(RapidError, ValueError):
+    """A text is no ``host:port``. Nothing was created."""
+
+
+class MetadataError(RapidError, ValueError):
+    """Metadata is not ``str -> str`` or exceeds 16 KiB encoded. Nothing was created."""
+
+
+class ConfigurationError(RapidError, ValueError):
+    """A cut does not fit the configuration it was applied to. The configuration is unchanged."""
+
+
+class BindError(RapidError, OSError):
+    """The listen address cannot be bound. The member has not started."""
+
+
+class JoinError(RapidError):
+    """No cluster let this member in before the deadline. The member is closed."""
+
+
+class LeaveTimeout(RapidError):
+    """The cluster did not agree on the departure in time. The member is closed all the same."""
+
+
+class StateError(RapidError, RuntimeError):
+    """A call that this state of the member does not allow. The state is unchanged."""
+
+
+class WireError(RapidError, ValueError):
+    """Bytes from a peer are no valid message. The runtime rejects and counts them."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,147 @@
+"""A configuration: the immutable membership between two view changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import xxhash
+
+from rapid.errors import ConfigurationError
+from rapid.overlay.cut import Cut, feed_member
+from rapid.overlay.member import ClusterId, Endpoint, Identifier, Member
+from rapid.overlay.rings import Ring, ring_keys
+
+
+class ConfigurationDigest(Identifier):
+    """128 bits that name a configuration by its contents."""
+
+    __slots__ = ()
+
+
+class Configuration:
+    """The members of one cluster at one version, on K rings. Immutable, shared freely.
+
+    ``(cluster_id, version)`` orders the configurations of a cluster; ``digest`` guards against
+    two that differ under one name. Members are indexed by their place on ring 0.
+    """
+
+    def __init__(
+        self, cluster_id: ClusterId, version: int, rings: tuple[Ring, ...],
+        by_endpoint: dict[Endpoint, Member],
+    ) -> None:
+        self.cluster_id = cluster_id
+        self.version = version
+        self.rings = rings
+        self._by_endpoint = by_endpoint
+
+    @classmethod
+    def of(cls, cluster_id: ClusterId, version: int, members: Iterable[Member], k: int) -> Configuration:
+        """Build from scratch; raise :class:`ConfigurationError` when two members share an endpoint."""
+        by_endpoint: dict[Endpoint, Member] = {}
+        for member in members:
+            if member.endpoint in by_endpoint:
+                raise ConfigurationError(f"two members at {member.endpoint}")
+            by_endpoint[member.endpoint] = member
+        endpoints = sorted(by_endpoint)
+        rings = tuple(Ring.of(number, k, endpoints) for number in range(k))
+        return cls(cluster_id, version, rings, by_endpoint)
+
+    @property
+    def k(self) -> int:
+        return len(self.rings)
+
+    @property
+    def size(self) -> int:
+        return len(self._by_endpoint)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """In ring-0 order."""
+        return tuple(self.rings[0].endpoints)
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """In ring-0 order."""
+        return tuple(self._by_endpoint[endpoint] for endpoint in self.rings[0].endpoints)
+
+    @cached_property
+    def digest(self) -> ConfigurationDigest:
+        content = xxhash.xxh3_128(self.cluster_id + self.version.to_bytes(8, "little"))
+        for member in self.members:
+            feed_member(content, member)
+        return ConfigurationDigest(content.digest())
+
+    @cached_property
+    def _index(self) -> dict[Endpoint, int]:
+        return {endpoint: at for at, endpoint in enumerate(self.rings[0].endpoints)}
+
+    def index(self, endpoint: Endpoint) -> int | None:
+        """The member's place on ring 0, or None."""
+        return self._index.get(endpoint)
+
+    def member(self, endpoint: Endpoint) -> Member | None:
+        return self._by_endpoint.get(endpoint)
+
+    def __contains__(self, endpoint: object) -> bool:
+        return endpoint in self._by_endpoint
+
+    def observers(self, endpoint: Endpoint) -> tuple[Endpoint, ...]:
+        """Who watches this member: its successor on each ring, in ring order; none when alone."""
+        found = (
+            ring.successor(key, endpoint)
+            for ring, key in zip(self.rings, ring_keys(endpoint, self.k), strict=True)
+        )
+        return tuple(observer for observer in found if observer is not None)
+
+    def subjects(self, endpoint: Endpoint) -> tuple[Endpoint, ...]:
+        """Whom this member watches: its predecessor on each ring, in ring order; none when alone.
+
+        For an endpoint that is not a member these are the observers it would be let in by.
+        """
+        found = (
+            ring.predecessor(key, endpoint)
+            for ring, key in zip(self.rings, ring_keys(endpoint, self.k), strict=True)
+        )
+        return tuple(subject for subject in found if subject is not None)
+
+    def problem(self, cut: Cut) -> str | None:
+        """Why this cut cannot be applied here, or None when it can."""
+        gone = set()
+        for removal in cut.removed:
+            member = self._by_endpoint.get(removal.endpoint)
+            if member is None or member.node_id != removal.node_id or removal.endpoint in gone:
+                return f"{removal.endpoint} is no member as {removal.node_id}"
+            gone.add(removal.endpoint)
+        taken = set()
+        for member in cut.joined:
+            held = member.endpoint in self._by_endpoint and member.endpoint not in gone
+            if held or member.endpoint in taken:
+                return f"{member.endpoint} is held by a member"
+            taken.add(member.endpoint)
+        return None
+
+    def apply(self, cut: Cut) -> Configuration:
+        """The next configuration. O(K(N + d)) for a cut of d changes.
+
+        Raises :class:`ConfigurationError` when the cut removes a process that is not a member or
+        joins an address that is held; this configuration is unchanged either way.
+        """
+        if problem := self.problem(cut):
+            raise ConfigurationError(f"version {self.version} of cluster {self.cluster_id}: {problem}")
+        by_endpoint = dict(self._by_endpoint)
+        for removal in cut.removed:
+            del by_endpoint[removal.endpoint]
+        for member in cut.joined:
+            by_endpoint[member.endpoint] = member
+        rings = []
+        removed_keys = [(ring_keys(removal.endpoint, self.k), removal.endpoint) for removal in cut.removed]
+        joined_keys = [(ring_keys(member.endpoint, self.k), member.endpoint) for member in cut.joined]
+        for number, ring in enumerate(self.rings):
+            removed = [(keys[number], endpoint) for keys, endpoint in removed_keys]
+            joined = [(keys[number], endpoint) for keys, endpoint in joined_keys]
+            rings.append(ring.changed(removed, joined))
+        return Configuration(self.cluster_id, self.version + 1, tuple(rings), by_endpoint)
+
+    def __repr__(self) -> str:
+        return f"Configuration({self.cluster_id}, version={self.version}, size={self.size})"

@@ -1,0 +1,66 @@
+"""A cut: the whole change from one configuration to the next, and its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import xxhash
+
+from rapid.overlay.member import Endpoint, Identifier, Member, NodeId
+
+
+class CutDigest(Identifier):
+    """128 bits that name a cut by its contents."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Removal:
+    """One member that goes: which process, and whether it left (else it failed)."""
+
+    endpoint: Endpoint
+    node_id: NodeId
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Removals, then joins, each in the order of endpoints. Build it with :meth:`of`.
+
+    It names processes, not addresses alone: two members that decide the same digest
+    apply the same node ids and the same metadata.
+    """
+
+    removed: tuple[Removal, ...]
+    joined: tuple[Member, ...]
+    digest: CutDigest = field(compare=False)
+
+    @classmethod
+    def of(cls, removed: Iterable[Removal] = (), joined: Iterable[Member] = ()) -> Cut:
+        """The canonical cut of these changes."""
+        ordered_removed = tuple(sorted(removed))
+        ordered_joined = tuple(sorted(joined, key=lambda m: (m.endpoint, m.node_id)))
+        content = xxhash.xxh3_128()
+        for removal in ordered_removed:
+            content.update(b"-left" if removal.left else b"-fail")
+            feed_member(content, Member(removal.endpoint, removal.node_id))
+        for member in ordered_joined:
+            content.update(b"+join")
+            feed_member(content, member)
+        return cls(ordered_removed, ordered_joined, CutDigest(content.digest()))
+
+    @property
+    def size(self) -> int:
+        return len(self.removed) + len(self.joined)
+
+
+def feed_member(content: xxhash.xxh3_128, member: Member) -> None:
+    """Hash one member so that no two different members feed the same bytes."""
+    host = member.endpoint.host.encode()
+    content.update(b"%d:%b:%d:%d:" % (len(host), host, member.endpoint.port, len(member.metadata)))
+    content.update(member.node_id)
+    for key, value in member.metadata.items():
+        raw_key, raw_value = key.encode(), value.encode()
+        content.update(b"%d:%b:%d:%b" % (len(raw_key), raw_key, len(raw_value), raw_value))

@@ -1,0 +1,114 @@
+"""Who can be in a cluster: endpoints, process identities, members."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from types import MappingProxyType
+from typing import NamedTuple
+
+from rapid.errors import EndpointError, MetadataError
+
+METADATA_LIMIT = 16 * 1024
+HOST_LIMIT = 255
+_HOST = re.compile(rf"[^\s\[\]/#@]{{1,{HOST_LIMIT}}}")
+
+
+class Endpoint(NamedTuple):
+    """Where a member is reached: a host (name, IPv4 or IPv6 literal without brackets) and a port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Read ``host:port`` or ``[v6]:port``; raise :class:`EndpointError` on anything else."""
+        host, colon, port = text.strip().rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if bracketed:
+            host = host[1:-1]
+        if bracketed is not (":" in host):
+            raise EndpointError(f"{text!r}: write an IPv6 address, and only that, in brackets, as [::1]:7400")
+        if not colon or not host or not (port.isascii() and port.isdigit() and len(port) <= 5):
+            raise EndpointError(f"{text!r} is no HOST:PORT, such as 10.0.0.5:7400")
+        return cls.checked(host, int(port))
+
+    @classmethod
+    def checked(cls, host: str, port: int) -> Endpoint:
+        """Build an endpoint of parts; raise :class:`EndpointError` when one is out of range."""
+        if not _HOST.fullmatch(host) or not host.isprintable():
+            raise EndpointError(f"{host!r} is no host name or address of 1 to {HOST_LIMIT} characters")
+        if ":" in host and not _is_ipv6(host):
+            raise EndpointError(f"{host!r} is no IPv6 address")
+        if not 0 <= port <= 65535:
+            raise EndpointError(f"port {port} of {host!r} is not within 0 to 65535")
+        return cls(host, port)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class Identifier(bytes):
+    """128 random bits, shown as hex."""
+
+    __slots__ = ()
+    SIZE = 16
+
+    def __str__(self) -> str:
+        return self.hex()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.hex()})"
+
+
+class NodeId(Identifier):
+    """One process life: a restart has a new one."""
+
+    __slots__ = ()
+
+
+class ClusterId(Identifier):
+    """One cluster, minted by its founder."""
+
+    __slots__ = ()
+
+
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process in a cluster. ``metadata`` is fixed for its life, ordered by key."""
+
+    endpoint: Endpoint
+    node_id: NodeId
+    metadata: Mapping[str, str] = field(default_factory=lambda: _NO_METADATA, hash=False)
+
+    def __post_init__(self) -> None:
+        if self.metadata is not _NO_METADATA:
+            object.__setattr__(self, "metadata", checked_metadata(self.metadata))
+
+
+def checked_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """A read-only copy ordered by key; raise :class:`MetadataError` when it is not allowed."""
+    size = 0
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise MetadataError(f"metadata {key!r}: {value!r} is not str -> str")
+        try:
+            size += len(key.encode()) + len(value.encode())
+        except UnicodeEncodeError:
+            raise MetadataError(f"metadata {key!r}: {value!r} cannot be encoded as UTF-8") from None
+    if size > METADATA_LIMIT:
+        raise MetadataError(f"metadata takes {size} bytes, more than {METADATA_LIMIT}: keep it elsewhere")
+    return MappingProxyType(dict(sorted(metadata.items()))) if metadata else _NO_METADATA

@@ -1,0 +1,98 @@
+"""K rings of the members, each a pseudo-random order of its own (paper section 4.1)."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from struct import pack
+
+from xxhash import xxh64_intdigest
+
+from rapid.overlay.member import Endpoint
+
+_SPAN = 1 << 64
+_HALF = 1 << 63
+
+
+def ring_key(endpoint: Endpoint, ring: int) -> int:
+    """The place of an endpoint on a ring, a signed 64-bit number.
+
+    ``XXH64(host, seed=ring) * 31 + XXH64(port as int32 little-endian, seed=ring)``, wrapped: the
+    order of the protocol's first implementation, so that rings can be compared with it.
+    """
+    key = xxh64_intdigest(endpoint.host.encode(), ring) * 31
+    key = (key + xxh64_intdigest(pack("<i", endpoint.port), ring)) % _SPAN
+    return key - _SPAN if key >= _HALF else key
+
+
+@lru_cache(maxsize=1 << 15)
+def ring_keys(endpoint: Endpoint, k: int) -> tuple[int, ...]:
+    return tuple(ring_key(endpoint, ring) for ring in range(k))
+
+
+class Ring:
+    """One immutable ring: keys in ascending order and the endpoint at each; ties by endpoint."""
+
+    __slots__ = ("endpoints", "keys")
+
+    def __init__(self, keys: array[int], endpoints: list[Endpoint]) -> None:
+        self.keys = keys
+        self.endpoints: Sequence[Endpoint] = endpoints
+
+    @classmethod
+    def of(cls, number: int, k: int, endpoints: Iterable[Endpoint]) -> Ring:
+        ordered = sorted(endpoints)
+        keys = [ring_keys(endpoint, k)[number] for endpoint in ordered]
+        places = sorted(range(len(keys)), key=keys.__getitem__)  # stable: equal keys stay by endpoint
+        return cls(array("q", [keys[at] for at in places]), [ordered[at] for at in places])
+
+    def place(self, key: int, endpoint: Endpoint) -> int:
+        """The index at which the endpoint stands, or would stand."""
+        keys, endpoints = self.keys, self.endpoints
+        at = bisect_left(keys, key)
+        while at < len(keys) and keys[at] == key and endpoints[at] < endpoint:
+            at += 1
+        return at
+
+    def successor(self, key: int, endpoint: Endpoint) -> Endpoint | None:
+        """The next endpoint round the ring; None when there is no other."""
+        endpoints = self.endpoints
+        at = self.place(key, endpoint)
+        if at < len(endpoints) and endpoints[at] == endpoint:
+            at += 1
+        found = endpoints[at % len(endpoints)] if endpoints else None
+        return None if found == endpoint else found
+
+    def predecessor(self, key: int, endpoint: Endpoint) -> Endpoint | None:
+        """The endpoint before, round the ring; None when there is no other."""
+        endpoints = self.endpoints
+        found = endpoints[self.place(key, endpoint) - 1] if endpoints else None
+        return None if found == endpoint else found
+
+    def changed(
+        self, removed: Sequence[tuple[int, Endpoint]], added: Sequence[tuple[int, Endpoint]]
+    ) -> Ring:
+        """The ring without ``removed``, all of them on it, and with ``added``: (key, endpoint) pairs.
+
+        An endpoint in both stays. What lies between two changes is copied as one piece.
+        """
+        keys: array[int] = array("q")
+        endpoints: list[Endpoint] = []
+        copied = 0
+        edits = [(key, endpoint, False) for key, endpoint in removed]
+        edits += [(key, endpoint, True) for key, endpoint in added]
+        for key, endpoint, joins in sorted(edits):
+            at = self.place(key, endpoint)
+            keys += self.keys[copied:at]
+            endpoints += self.endpoints[copied:at]
+            if joins:
+                keys.append(key)
+                endpoints.append(endpoint)
+                copied = max(copied, at)  # the place is passed already when its old holder went
+            else:
+                copied = at + 1
+        keys += self.keys[copied:]
+        endpoints += self.endpoints[copied:]
+        return Ring(keys, endpoints)

@@ -1,0 +1,1 @@
+"""The wire format: messages to bytes and back, the only part that knows protobuf."""

@@ -1,0 +1,337 @@
+"""Messages to bytes and back. A message on the wire does not name its sender: its stream does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from rapid.consensus.facts import Accept, Prepare, Promise, Vote
+from rapid.errors import ConfigurationError, WireError
+from rapid.overlay.configuration import Configuration, ConfigurationDigest
+from rapid.overlay.cut import CutDigest
+from rapid.overlay.member import ClusterId, Endpoint, NodeId
+from rapid.proto import rapid_pb2 as pb
+from rapid.proto import values
+from rapid.proto.values import (
+    CONFIGURATION,
+    DETAIL_LIMIT,
+    MESSAGE,
+    NUMBER,
+    RING_LIMIT,
+    bounded,
+    read_cluster_id,
+    read_endpoint,
+    read_identifier,
+    read_version,
+)
+from rapid.protocol.messages import (
+    Admitted,
+    ConfigurationRequest,
+    Cuts,
+    Decided,
+    Facts,
+    JoinReply,
+    JoinRequest,
+    Leaving,
+    Message,
+    ObserveRequest,
+    Probe,
+    ProbeAck,
+    Restarted,
+    Snapshot,
+    Standing,
+)
+
+
+class Encoder:
+    """Turns messages into bytes; what was encoded last is remembered, since gossip repeats itself.
+
+    A message must not be changed once it was given to an encoder.
+    """
+
+    def __init__(self) -> None:
+        self._message: Message | None = None
+        self._encoded = b""
+        self._configuration: Configuration | None = None
+        self._snapshot = b""
+
+    def encode(self, message: Message) -> bytes:
+        """The bytes of one message; ValueError when a field does not fit the wire."""
+        if isinstance(message, Snapshot):
+            if message.configuration is not self._configuration:
+                self._snapshot = _serialized(message)
+                self._configuration = message.configuration
+            return self._snapshot
+        if message is not self._message:
+            self._encoded = _serialized(message)
+            self._message = message
+        return self._encoded
+
+
+def decode(data: bytes, sender: Endpoint) -> Message:
+    """The message in these bytes; raise :class:`WireError` when it is malformed in any way."""
+    raw = pb.Message()
+    try:
+        raw.ParseFromString(data)
+    except DecodeError as error:
+        raise WireError(MESSAGE) from error
+    kind = raw.WhichOneof("body")
+    if kind is None:
+        raise WireError(MESSAGE)
+    return _UNPACK[kind](getattr(raw, kind), sender)
+
+
+def _serialized(message: Message) -> bytes:
+    kind, pack = _PACK[type(message)]
+    return pb.Message(**{kind: pack(message)}).SerializeToString()
+
+
+def _pack_probe(message: Probe) -> pb.Probe:
+    return pb.Probe(
+        target=message.target, sequence=message.sequence, cluster_id=message.cluster_id,
+        version=message.version, facts=message.facts,
+    )
+
+
+def _unpack_probe(raw: pb.Probe, sender: Endpoint) -> Probe:
+    return Probe(
+        sender, read_identifier(NodeId, raw.target), raw.sequence, read_cluster_id(raw.cluster_id),
+        read_version(raw.version), raw.facts,
+    )
+
+
+def _pack_probe_ack(message: ProbeAck) -> pb.ProbeAck:
+    return pb.ProbeAck(
+        node_id=message.node_id, sequence=message.sequence, cluster_id=message.cluster_id,
+        version=message.version, facts=message.facts,
+    )
+
+
+def _unpack_probe_ack(raw: pb.ProbeAck, sender: Endpoint) -> ProbeAck:
+    return ProbeAck(
+        sender, read_identifier(NodeId, raw.node_id), raw.sequence, read_cluster_id(raw.cluster_id),
+        read_version(raw.version), raw.facts,
+    )
+
+
+def _pack_join_request(message: JoinRequest) -> pb.JoinRequest:
+    return pb.JoinRequest(
+        node_id=message.node_id, protocol=message.protocol, k=message.k, h=message.h, l=message.l,
+        expect=message.expect,
+    )
+
+
+def _unpack_join_request(raw: pb.JoinRequest, sender: Endpoint) -> JoinRequest:
+    return JoinRequest(
+        sender, read_identifier(NodeId, raw.node_id), raw.protocol, raw.k, raw.h, raw.l,
+        read_cluster_id(raw.expect),
+    )
+
+
+def _pack_join_reply(message: JoinReply) -> pb.JoinReply:
+    return pb.JoinReply(
+        standing=message.standing, cluster_id=message.cluster_id, version=message.version,
+        observers=map(values.endpoint, message.observers), detail=message.detail[:DETAIL_LIMIT],
+    )
+
+
+def _unpack_join_reply(raw: pb.JoinReply, sender: Endpoint) -> JoinReply:
+    try:
+        standing = Standing(raw.standing)
+    except ValueError as error:
+        raise WireError(NUMBER) from error
+    return JoinReply(
+        sender, standing, read_cluster_id(raw.cluster_id), read_version(raw.version),
+        tuple(map(read_endpoint, bounded(raw.observers, RING_LIMIT))), bounded(raw.detail, DETAIL_LIMIT),
+    )
+
+
+def _pack_observe_request(message: ObserveRequest) -> pb.ObserveRequest:
+    return pb.ObserveRequest(
+        member=values.member(message.member), cluster_id=message.cluster_id, version=message.version
+    )
+
+
+def _unpack_observe_request(raw: pb.ObserveRequest, sender: Endpoint) -> ObserveRequest:
+    return ObserveRequest(
+        sender, values.read_member(raw.member), read_identifier(ClusterId, raw.cluster_id),
+        read_version(raw.version),
+    )
+
+
+def _pack_admitted(message: Admitted) -> pb.Admitted:
+    return pb.Admitted(cluster_id=message.cluster_id, version=message.version)
+
+
+def _unpack_admitted(raw: pb.Admitted, sender: Endpoint) -> Admitted:
+    return Admitted(sender, read_identifier(ClusterId, raw.cluster_id), read_version(raw.version))
+
+
+def _pack_restarted(message: Restarted) -> pb.Restarted:
+    return pb.Restarted(node_id=message.node_id)
+
+
+def _unpack_restarted(raw: pb.Restarted, sender: Endpoint) -> Restarted:
+    return Restarted(sender, read_identifier(NodeId, raw.node_id))
+
+
+def _pack_leaving(message: Leaving) -> pb.Leaving:
+    return pb.Leaving(node_id=message.node_id, cluster_id=message.cluster_id, version=message.version)
+
+
+def _unpack_leaving(raw: pb.Leaving, sender: Endpoint) -> Leaving:
+    return Leaving(
+        sender, read_identifier(NodeId, raw.node_id), read_identifier(ClusterId, raw.cluster_id),
+        read_version(raw.version),
+    )
+
+
+def _pack_facts(message: Facts) -> pb.Facts:
+    return pb.Facts(
+        cluster_id=message.cluster_id,
+        version=message.version,
+        alerts=map(values.alert, message.alerts),
+        proposals=map(values.cut, message.proposals),
+        prepares=[pb.Prepare(rank=values.rank(fact.rank)) for fact in message.prepares],
+        promises=[
+            pb.Promise(
+                rank=values.rank(fact.rank), vrank=values.rank(fact.vrank), digest=fact.digest,
+                voters=values.voters(fact.voters),
+            )
+            for fact in message.promises
+        ],
+        accepts=[pb.Accept(rank=values.rank(fact.rank), digest=fact.digest) for fact in message.accepts],
+        votes=[
+            pb.Vote(rank=values.rank(fact.rank), digest=fact.digest, voters=values.voters(fact.voters))
+            for fact in message.votes
+        ],
+        complete=message.complete,
+    )
+
+
+def _unpack_facts(raw: pb.Facts, sender: Endpoint) -> Facts:
+    return Facts(
+        sender,
+        read_identifier(ClusterId, raw.cluster_id),
+        read_version(raw.version),
+        tuple(map(values.read_alert, bounded(raw.alerts))),
+        values.read_cuts(bounded(raw.proposals)),
+        tuple(Prepare(values.read_rank(fact.rank)) for fact in bounded(raw.prepares)),
+        tuple(
+            Promise(
+                values.read_rank(fact.rank), values.read_rank(fact.vrank),
+                read_identifier(CutDigest, fact.digest) if fact.digest else None,
+                values.read_voters(fact.voters),
+            )
+            for fact in bounded(raw.promises)
+        ),
+        tuple(
+            Accept(values.read_rank(fact.rank), read_identifier(CutDigest, fact.digest))
+            for fact in bounded(raw.accepts)
+        ),
+        tuple(
+            Vote(values.read_rank(fact.rank), read_identifier(CutDigest, fact.digest),
+                 values.read_voters(fact.voters))
+            for fact in bounded(raw.votes)
+        ),
+        raw.complete,
+    )
+
+
+def _pack_decided(message: Decided) -> pb.Decided:
+    return pb.Decided(
+        cluster_id=message.cluster_id, version=message.version, digest=message.digest,
+        cut=None if message.cut is None else values.cut(message.cut),
+    )
+
+
+def _unpack_decided(raw: pb.Decided, sender: Endpoint) -> Decided:
+    return Decided(
+        sender, read_identifier(ClusterId, raw.cluster_id), read_version(raw.version),
+        read_identifier(CutDigest, raw.digest), values.read_cut(raw.cut) if raw.HasField("cut") else None,
+    )
+
+
+def _pack_configuration_request(message: ConfigurationRequest) -> pb.ConfigurationRequest:
+    return pb.ConfigurationRequest(
+        cluster_id=message.cluster_id, have=message.have, node_id=message.node_id
+    )
+
+
+def _unpack_configuration_request(raw: pb.ConfigurationRequest, sender: Endpoint) -> ConfigurationRequest:
+    return ConfigurationRequest(
+        sender, read_identifier(ClusterId, raw.cluster_id),
+        read_version(raw.have) if raw.HasField("have") else None, read_identifier(NodeId, raw.node_id),
+    )
+
+
+def _pack_cuts(message: Cuts) -> pb.Cuts:
+    return pb.Cuts(
+        cluster_id=message.cluster_id, version=message.version, cuts=map(values.cut, message.cuts)
+    )
+
+
+def _unpack_cuts(raw: pb.Cuts, sender: Endpoint) -> Cuts:
+    return Cuts(
+        sender, read_identifier(ClusterId, raw.cluster_id), read_version(raw.version),
+        values.read_cuts(bounded(raw.cuts)),
+    )
+
+
+def _pack_snapshot(message: Snapshot) -> pb.Snapshot:
+    configuration = message.configuration
+    return pb.Snapshot(
+        cluster_id=configuration.cluster_id, version=configuration.version, k=configuration.k,
+        digest=configuration.digest, members=map(values.member, configuration.members),
+    )
+
+
+def _unpack_snapshot(raw: pb.Snapshot, sender: Endpoint) -> Snapshot:
+    if not 1 <= raw.k <= RING_LIMIT:
+        raise WireError(NUMBER)
+    digest = read_identifier(ConfigurationDigest, raw.digest)
+    try:
+        configuration = Configuration.of(
+            read_identifier(ClusterId, raw.cluster_id), read_version(raw.version),
+            map(values.read_member, bounded(raw.members)), raw.k,
+        )
+    except ConfigurationError as error:
+        raise WireError(CONFIGURATION) from error
+    if not configuration.size or configuration.digest != digest:
+        raise WireError(CONFIGURATION)
+    return Snapshot(sender, configuration)
+
+
+# Each function takes and gives exactly the type it is filed under; the table cannot say so.
+_PACK: dict[type[Any], tuple[str, Callable[[Any], Any]]] = {
+    Probe: ("probe", _pack_probe),
+    ProbeAck: ("probe_ack", _pack_probe_ack),
+    JoinRequest: ("join_request", _pack_join_request),
+    JoinReply: ("join_reply", _pack_join_reply),
+    ObserveRequest: ("observe_request", _pack_observe_request),
+    Admitted: ("admitted", _pack_admitted),
+    Restarted: ("restarted", _pack_restarted),
+    Leaving: ("leaving", _pack_leaving),
+    Facts: ("facts", _pack_facts),
+    Decided: ("decided", _pack_decided),
+    ConfigurationRequest: ("configuration_request", _pack_configuration_request),
+    Cuts: ("cuts", _pack_cuts),
+    Snapshot: ("snapshot", _pack_snapshot),
+}
+_UNPACK: dict[str, Callable[[Any, Endpoint], Message]] = {
+    "probe": _unpack_probe,
+    "probe_ack": _unpack_probe_ack,
+    "join_request": _unpack_join_request,
+    "join_reply": _unpack_join_reply,
+    "observe_request": _unpack_observe_request,
+    "admitted": _unpack_admitted,
+    "restarted": _unpack_restarted,
+    "leaving": _unpack_leaving,
+    "facts": _unpack_facts,
+    "decided": _unpack_decided,
+    "configuration_request": _unpack_configuration_request,
+    "cuts": _unpack_cuts,
+    "snapshot": _unpack_snapshot,
+}

@@ -1,0 +1,45 @@
+"""Alerts that start close together leave together."""
+
+from __future__ import annotations
+
+from math import inf
+
+from rapid.detection.alert import Alert, Status
+from rapid.settings import Settings
+
+
+class AlertBatch:
+    """Holds a member's own alerts until a window of quiet, bounded so that a trickle cannot starve it.
+
+    A single join waits only for ``join_quiet``: there is nothing else to go with it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._alerts: list[Alert] = []
+        self._first = inf
+        self.due = inf
+
+    def __len__(self) -> int:
+        return len(self._alerts)
+
+    def add(self, alert: Alert, now: float) -> None:
+        self._alerts.append(alert)
+        if len(self._alerts) == 1:
+            self._first = now
+        lone_join = len(self._alerts) == 1 and alert.status is Status.UP
+        self._extend(self._settings.join_quiet if lone_join else self._settings.batch_quiet, now)
+
+    def expect_more(self, now: float) -> None:
+        """Another join is on its way here: what waits, waits for it too."""
+        if self._alerts:
+            self._extend(self._settings.batch_quiet, now)
+
+    def take(self) -> list[Alert]:
+        """The alerts to send now; the batch is empty after."""
+        alerts, self._alerts = self._alerts, []
+        self._first = self.due = inf
+        return alerts
+
+    def _extend(self, quiet: float, now: float) -> None:
+        self.due = min(self._first + self._settings.batch_limit, now + quiet)

@@ -1,0 +1,254 @@
+"""The life of one configuration: from its installation until one change to it is agreed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from math import inf
+from random import Random
+
+from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Accept, Prepare, Promise, Rank, Vote
+from rapid.consensus.instance import Instance
+from rapid.consensus.quorum import tolerance
+from rapid.detection.alert import Alert, Status
+from rapid.detection.cut_detector import CutDetector, ring_bits
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.cut import Cut, CutDigest
+from rapid.overlay.member import Endpoint, Member
+from rapid.protocol.batch import AlertBatch
+from rapid.protocol.gossip import Gossip
+from rapid.protocol.messages import Facts, Message
+from rapid.settings import Settings
+
+
+class Epoch:
+    """All facts of one configuration, and what follows from them.
+
+    Thrown away with its timers when ``decided`` is set. ``send`` takes a message for a member.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        me: Endpoint,
+        settings: Settings,
+        rng: Random,
+        stats: Counter[str],
+        send: Callable[[Endpoint, Message], None],
+    ) -> None:
+        index = configuration.index(me)
+        assert index is not None, "an epoch is a member's"
+        self.configuration = configuration
+        self._me = me
+        self._settings = settings
+        self._rng = rng
+        self._stats = stats
+        self._send = send
+        small = configuration.size <= settings.everyone_limit
+        others = configuration.endpoints if small else configuration.subjects(me)
+        neighbours = [endpoint for endpoint in dict.fromkeys(others) if endpoint != me]
+        self.gossip = Gossip(
+            me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval, send
+        )
+        self.detector = CutDetector(configuration, settings.h, settings.l)
+        self.instance = Instance(configuration.size, index)
+        self.batch = AlertBatch(settings)
+        self.bodies: dict[CutDigest, Cut] = {}
+        self.proposal: Cut | None = None
+        self._proposed_at = inf
+        self._recover_at = inf
+        self._recoveries = 0
+        self._own: dict[tuple[Member, bool], int] = {}
+        self._unstable_since: dict[Member, float] = {}
+        self._quorum_at = inf
+        self.quorum_lost = False
+
+    @property
+    def due(self) -> float:
+        return min(
+            self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at
+        )
+
+    @property
+    def decided(self) -> Cut | None:
+        """The agreed cut, once its digest is decided and its body is here."""
+        digest = self.instance.decided
+        return None if digest is None else self.bodies.get(digest)
+
+    def alert(self, subject: Member, status: Status, rings: int, now: float) -> None:
+        """This member's own word; what it has said before in this epoch is not said again."""
+        key = (Member(subject.endpoint, subject.node_id), status is Status.UP)
+        said = self._own.get(key, 0)
+        if not rings & ~said:
+            return
+        self._own[key] = said | rings
+        if status is not Status.UP:
+            subject = key[0]
+        self.batch.add(Alert(self._me, subject, status, rings & ~said), now)
+
+    def receive(self, facts: Facts, now: float) -> None:
+        """Merge what a peer knows of this epoch."""
+        source = facts.sender
+        for alert in facts.alerts:
+            self._add_alert(alert, source, now)
+        for cut in facts.proposals:
+            self._learn(cut, source, now)
+        for prepare in facts.prepares:
+            if self._plausible(prepare.rank) and self.instance.add_prepare(prepare):
+                self.gossip.append(prepare, source, now)
+                self._postpone_recovery(now)
+        for promise in facts.promises:
+            if self._plausible(promise.rank) and self._known_voters(promise.voters):
+                if (promise.digest is None) != (promise.vrank == NO_RANK) or promise.vrank >= promise.rank:
+                    self._stats["rejected:promise contradicts itself"] += 1
+                elif new := self.instance.add_promise(promise):
+                    self.gossip.append(promise._replace(voters=new), source, now)
+        for accept in facts.accepts:
+            if self._plausible(accept.rank) and self.instance.add_accept(accept):
+                self.gossip.append(accept, source, now)
+        for vote in facts.votes:
+            plausible = vote.rank == FAST or self._plausible(vote.rank)
+            if plausible and self._known_voters(vote.voters) and (new := self.instance.add_vote(vote)):
+                self.gossip.append(vote._replace(voters=new), source, now)
+        self._speak(now)
+        self._evaluate(now)
+
+    def adopt(self, cut: Cut) -> bool:
+        """Take a decision that another member made; False when it cannot be one of this epoch."""
+        if self.instance.decided not in (None, cut.digest) or self.configuration.problem(cut):
+            return False
+        self.bodies[cut.digest] = cut
+        self.instance.decided = cut.digest
+        return True
+
+    def wake(self, now: float) -> None:
+        """Do what is due."""
+        if now >= self.batch.due:
+            for alert in self.batch.take():
+                self._add_alert(alert, None, now)
+            self._evaluate(now)
+        if now >= self._reinforce_at:
+            self._reinforce(now)
+        if now >= self._recover_at and self.decided is None:
+            self._recoveries += 1
+            self._stats["classic rounds"] += 1
+            self._recover_at = now + self._patience()
+            self.instance.coordinate(self.instance.highest_round + 1)
+            self._speak(now)
+        if now >= self._quorum_at:
+            self._quorum_at = inf
+            self.quorum_lost = self.decided is None
+        self.gossip.wake(now)
+
+    # -- alerts and the proposal
+
+    def _add_alert(self, alert: Alert, source: Endpoint | None, now: float) -> None:
+        problem = self.detector.problem(alert)
+        if problem is not None:
+            self._stats[f"rejected:alert: {problem}"] += 1
+        elif self.detector.add(alert):
+            self.gossip.append(alert, source, now)
+
+    def _evaluate(self, now: float) -> None:
+        """Look at the tallies anew: watch the unstable, propose when there are none."""
+        if self.detector.empty or self.decided is not None:
+            return
+        if self.proposal is None:
+            inferred = self.detector.implicit
+            self.proposal = self.detector.propose()
+            self._stats["implicit alerts"] += self.detector.implicit - inferred
+            if self.proposal is not None:
+                self._propose(self.proposal, now)
+        since = self._unstable_since
+        self._unstable_since = {
+            tally.subject: since.get(tally.subject, now) for tally in self.detector.unstable
+        }
+
+    def _propose(self, cut: Cut, now: float) -> None:
+        self._proposed_at = now
+        self._quorum_at = now + self._settings.quorum_timeout
+        self._learn(cut, None, now)
+        self.instance.propose(cut.digest)
+        self._recover_at = min(self._recover_at, now + self._patience())
+        self._speak(now)
+
+    @property
+    def _reinforce_at(self) -> float:
+        oldest = min(self._unstable_since.values(), default=inf)
+        return oldest + self._settings.reinforcement_timeout
+
+    def _reinforce(self, now: float) -> None:
+        """Paper section 4.2: echo what was unstable for too long, on every edge held here."""
+        for tally in self.detector.unstable:
+            subject = tally.subject
+            since = self._unstable_since.get(subject, inf)
+            if since + self._settings.reinforcement_timeout > now:
+                continue
+            self._unstable_since[subject] = now
+            of = self.configuration.subjects if tally.up else self.configuration.observers
+            rings = ring_bits(of(subject.endpoint), self._me) & ~tally.rings
+            if rings:
+                self._stats["reinforcements"] += 1
+                self.alert(subject, Status.UP if tally.up else Status.DOWN, rings, now)
+
+    # -- agreement
+
+    def _learn(self, cut: Cut, source: Endpoint | None, now: float) -> None:
+        if cut.digest in self.bodies:
+            return
+        problem = self.configuration.problem(cut)
+        if problem is not None:
+            self._stats["rejected:proposal does not apply"] += 1
+            return
+        self.bodies[cut.digest] = cut
+        self.gossip.append(cut, source, now)
+        self.instance.learn(cut.digest)
+        self._recover_at = min(self._recover_at, now + self._patience())
+
+    def _speak(self, now: float) -> None:
+        """Log what the instance said; start recovery early where the fast round cannot win."""
+        said, self.instance.said = self.instance.said, []
+        for statement in said:
+            self.gossip.append(statement, None, now)
+        if self.instance.decided is not None or not self._recoveries == 0:
+            return
+        hopeless = self.instance.fast_round_lost or (
+            self.proposal is not None and len(self.proposal.removed) > tolerance(self.configuration.size)
+        )
+        if hopeless and self.instance.highest_round == FAST.round:
+            self._recover_at = min(self._recover_at, now + self._turn() * self._settings.fallback_stagger)
+
+    def _turn(self) -> int:
+        """How many members coordinate before this one: ring-0 order, without those to be removed."""
+        going = {removal.endpoint for removal in self.proposal.removed} if self.proposal else set()
+        turn = 0
+        for endpoint in self.configuration.endpoints:
+            if endpoint == self._me:
+                break
+            turn += endpoint not in going
+        return turn
+
+    def _patience(self) -> float:
+        """Until the next round: staggered by turn, then longer each time, with jitter."""
+        delay = self._settings.fallback_delay
+        growth: float = min(2.0**self._recoveries, 16.0)
+        turn = min(self._turn(), 8) + self._rng.random()
+        return delay * growth + turn * self._settings.fallback_stagger * growth
+
+    def _postpone_recovery(self, now: float) -> None:
+        """Another coordinator is at work: give its round the time of one."""
+        if self._recover_at < inf or self.bodies:
+            self._recover_at = now + self._patience()
+
+    def _plausible(self, rank: Rank) -> bool:
+        limit = min(ROUND_LIMIT, self.instance.highest_round + 1024)
+        if FAST.round < rank.round <= limit and rank.coordinator < self.configuration.size:
+            return True
+        self._stats["rejected:implausible rank"] += 1
+        return False
+
+    def _known_voters(self, voters: int) -> bool:
+        if voters >> self.configuration.size == 0:
+            return True
+        self._stats["rejected:voter is no member"] += 1
+        return False

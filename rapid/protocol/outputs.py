@@ -1,0 +1,90 @@
+"""What a node wants done: messages to send, and events for the application."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.cut import Cut
+from rapid.overlay.member import ClusterId, Endpoint
+from rapid.protocol.messages import Message
+
+
+@dataclass(slots=True)
+class Send:
+    to: Endpoint
+    message: Message
+
+
+@dataclass(slots=True)
+class Reply:
+    """Send back the way that a received message came: ``token`` is the transport's ``reply_to``."""
+
+    token: Hashable
+    message: Message
+
+
+@dataclass(slots=True)
+class Installed:
+    """A new configuration. ``cut`` is None for the first one and after a snapshot.
+
+    ``skipped`` counts the versions between the one before and this one that were never seen here.
+    """
+
+    configuration: Configuration
+    cut: Cut | None
+    skipped: int = 0
+
+
+@dataclass(slots=True)
+class Evicted:
+    """The cluster goes on without this member from ``version`` on."""
+
+    cluster_id: ClusterId
+    version: int
+
+
+@dataclass(slots=True)
+class Left:
+    """The departure is over; ``agreed`` is False when the timeout came first."""
+
+    agreed: bool
+
+
+@dataclass(slots=True)
+class JoinFailed:
+    """The deadline passed, or every seed refused for good. The node is done."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class QuorumLost:
+    """A change is proposed and cannot be agreed on: too many members are silent."""
+
+    version: int
+
+
+@dataclass(slots=True)
+class QuorumRestored:
+    version: int
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A message from a peer was refused and had no effect."""
+
+    reason: str
+    sender: Endpoint | None
+
+
+Event = Installed | Evicted | Left | JoinFailed | QuorumLost | QuorumRestored | Rejected
+
+
+@dataclass(slots=True)
+class Notify:
+    event: Event
+
+
+Output = Send | Reply | Notify

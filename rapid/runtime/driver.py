@@ -1,0 +1,200 @@
+"""The driver: inputs to one node, its outputs, one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+import structlog
+
+from rapid.overlay.member import Endpoint, NodeId
+from rapid.protocol.messages import Message
+from rapid.protocol.outputs import Event, Notify, Output, Rejected, Reply, Send
+from rapid.runtime.reactor import reactor
+from rapid.runtime.transport import Transport
+from rapid.settings import Settings
+
+log = structlog.get_logger("rapid")
+
+
+def promise() -> Future[Any]:
+    """A future that a waiter cannot cancel, so that its result can always be set."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+class Core(Protocol):
+    """What a driver drives: the node. ``now`` is in monotonic seconds and never goes backwards."""
+
+    @property
+    def node_id(self) -> NodeId: ...
+    @property
+    def stats(self) -> Counter[str]: ...
+
+    def join(self, seeds: Sequence[Endpoint], now: float) -> None: ...
+    def leave(self, now: float) -> None: ...
+    def receive(self, message: Message, now: float, reply_to: Hashable | None = None) -> None: ...
+    def send_failed(self, endpoint: Endpoint, now: float, *, refused: bool) -> None: ...
+    def wake(self, now: float) -> None: ...
+    def deadline(self) -> float | None: ...
+    def drain(self) -> list[Output]: ...
+
+
+class Driver:
+    """Runs a node off the application's thread until :meth:`stop`, or until the node raises.
+
+    ``make(me, rng)`` builds the node once the port is known; ``happened(event)`` is called for each
+    of its events, ``ended(error)`` once, at the end, with what the node raised or None. All three
+    are called on the driver's thread and must not block.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Endpoint, random.Random], Core],
+        settings: Settings,
+        happened: Callable[[Event], None],
+        ended: Callable[[BaseException | None], None],
+    ) -> None:
+        self._make = make
+        self._settings = settings
+        self._happened = happened
+        self._ended = ended
+        self._stopping = asyncio.Event()
+        self._error: BaseException | None = None
+        self._core: Core | None = None
+        self._counts: Counter[str] = Counter()
+        self._transport: Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._reactor = reactor()
+        self._loop = self._reactor.enter()
+        self._finished: Future[None] = promise()
+
+    def start(self, listen: Endpoint, advertise: Endpoint | None) -> Future[Endpoint]:
+        """Start; the result is the endpoint that the node is known by. Exactly once.
+
+        It fails with :class:`BindError` when the port cannot be taken; the driver has ended then.
+        """
+        bound: Future[Endpoint] = promise()
+        asyncio.run_coroutine_threadsafe(self._main(listen, advertise, bound), self._loop)
+        return bound
+
+    def join(self, seeds: Sequence[Endpoint]) -> None:
+        """Make the node look for a cluster. Any thread."""
+        self.call(lambda: self._turn(lambda core, now: core.join(seeds, now)))
+
+    def leave(self) -> None:
+        """Make the node leave; it says ``Left`` when that is over. Any thread."""
+        self.call(lambda: self._turn(lambda core, now: core.leave(now)))
+
+    def stop(self) -> Future[None]:
+        """End; the result is there when the port is free. Any thread, any number of times."""
+        self.call(self._stopping.set)
+        return self._finished
+
+    def counts(self) -> Counter[str]:
+        """A copy of the counters of the node and the transport. Any thread."""
+        core = self._core
+        # a copy of a dict is atomic under the interpreter's lock, a sum of two is not
+        return Counter(dict(self._counts)) + Counter(dict(core.stats) if core is not None else {})
+
+    def trouble(self, endpoint: Endpoint) -> str | None:
+        """Why a peer could not be reached lately, for messages to people."""
+        return self._transport.trouble(endpoint) if self._transport is not None else None
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Run a function on the driver's loop, soon. Any thread."""
+        self._loop.call_soon_threadsafe(function)
+
+    # the rest runs on the driver's thread
+
+    async def _main(self, listen: Endpoint, advertise: Endpoint | None, bound: Future[Endpoint]) -> None:
+        try:
+            await self._serve(listen, advertise, bound)
+        except BaseException as error:
+            self._error = self._error or error
+            if bound.done():
+                log.exception("the member failed and is closed", listen=str(listen))
+            else:
+                bound.set_exception(error)
+        finally:
+            self._reactor.leave()
+            self._ended(self._error)
+            self._finished.set_result(None)
+
+    async def _serve(self, listen: Endpoint, advertise: Endpoint | None, bound: Future[Endpoint]) -> None:
+        transport = Transport(self._settings, self._received, self._send_failed, self._counts)
+        self._transport = transport
+        try:
+            me = await transport.bind(listen)
+            if advertise is not None:
+                me = Endpoint(advertise.host, advertise.port or me.port)
+            self._core = self._make(me, random.Random(random.SystemRandom().getrandbits(128)))
+            await transport.serve(me)
+            bound.set_result(me)
+            await self._stopping.wait()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            await transport.close()
+
+    def _received(self, messages: list[Message], token: Hashable) -> None:
+        def receive(core: Core, now: float) -> None:
+            for message in messages:
+                core.receive(message, now, token)
+
+        self._turn(receive)
+
+    def _send_failed(self, endpoint: Endpoint, refused: bool) -> None:
+        self._turn(lambda core, now: core.send_failed(endpoint, now, refused=refused))
+
+    def _turn(self, step: Callable[[Core, float], None]) -> None:
+        """One input to the node, then all that it wants done."""
+        core = self._core
+        if core is None or self._stopping.is_set():
+            return
+        try:
+            step(core, self._loop.time())
+            for output in core.drain():
+                self._do(output)
+            self._arm(core.deadline())
+        except Exception as error:
+            # the node is in no state to go on from; the application is told by ended()
+            log.exception("the member failed and is closed", node_id=str(core.node_id))
+            self._error = error
+            self._stopping.set()
+
+    def _do(self, output: Output) -> None:
+        assert self._transport is not None, "the node exists after the transport"
+        match output:
+            case Send(to, message):
+                self._transport.send(to, message)
+            case Reply(token, message):
+                self._transport.reply(token, message)
+            case Notify(Rejected(reason, sender)):
+                log.debug("a message was rejected", reason=reason, sender=sender and str(sender))
+            case Notify(event):
+                self._happened(event)
+
+    def _arm(self, deadline: float | None) -> None:
+        """Have the timer fire at the deadline or earlier: it then sets itself anew."""
+        timer = self._timer
+        if deadline is None or (timer is not None and timer.when() <= deadline):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        core = self._core
+        assert core is not None, "only a node's deadline sets the timer"
+        deadline = core.deadline()
+        if deadline is not None and deadline > self._loop.time():
+            self._arm(deadline)
+        else:
+            self._turn(lambda core, now: core.wake(now))

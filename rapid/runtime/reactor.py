@@ -1,0 +1,61 @@
+"""The event loop that the members of a process run on, on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+
+
+class Reactor:
+    """One event loop, run by a thread for as long as it has users. Any thread may call it.
+
+    The loop is kept when its last user leaves and run again for the next one: gRPC completes
+    calls on their loop even after they were cancelled, and complains about one that is closed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._thread: threading.Thread | None = None
+        self._loop = asyncio.new_event_loop()
+        atexit.register(self._exit)
+
+    def enter(self) -> asyncio.AbstractEventLoop:
+        """Become a user; the loop is running, or about to."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._thread,), name="rapid", daemon=True
+                )
+                self._thread.start()
+        return self._loop
+
+    def leave(self) -> None:
+        """Stop being a user; with the last one the thread ends, soon."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _run(self, previous: threading.Thread | None) -> None:
+        if previous is not None:
+            previous.join()
+        self._loop.run_forever()
+
+    def _exit(self) -> None:
+        if not self._loop.is_running():
+            self._loop.close()
+
+
+_reactor: tuple[int, Reactor] | None = None
+
+
+def reactor() -> Reactor:
+    """The reactor of this process; a forked child gets its own."""
+    global _reactor
+    if _reactor is None or _reactor[0] != os.getpid():
+        _reactor = os.getpid(), Reactor()
+    return _reactor[1]

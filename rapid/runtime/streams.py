@@ -1,0 +1,227 @@
+"""One stream of frames, from either end."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from rapid.errors import WireError
+from rapid.overlay.member import Endpoint
+from rapid.proto.frames import FrameReader, FrameWriter
+
+if TYPE_CHECKING:
+    from rapid.runtime.transport import Transport
+
+METHOD = "/rapid.v1.Membership/Exchange"
+RECEIVE_SLACK = 2
+"""How far above the limit of a frame gRPC takes one, for us to count and refuse; beyond, it refuses."""
+GREETING = (("rapid", "1"),)
+"""The initial metadata by which a member tells that the stream to it is open."""
+WRITE_TIMEOUT = 10.0
+"""Seconds that a peer may leave a frame unread before its stream is given up."""
+KEEPALIVE = 5.0
+"""Seconds of silence after which the connection is pinged: a healed link is not left to TCP's timers."""
+
+_ENDED = (grpc.aio.AioRpcError, grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError)
+_GONE = ("refused", "reset by peer", "socket closed", "broken pipe")
+_SILENT = ("timeout", "timed out", "unreachable", "no route", "keepalive", "ping", "deadline")
+
+
+def target(endpoint: Endpoint) -> str:
+    """How gRPC names the endpoint; addresses bypass its resolver."""
+    try:
+        version = ipaddress.ip_address(endpoint.host).version
+    except ValueError:
+        return f"dns:{endpoint}"
+    return f"ipv{version}:{endpoint}"
+
+
+class _Stream:
+    """A bounded queue of encoded messages, and a writer that runs only while there are some."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._queue: deque[bytes] = deque()
+        self._reader = FrameReader(transport.settings.message_limit)
+        self._writer = FrameWriter(transport.me, transport.settings.message_limit)
+        self.writing: asyncio.Task[None] | None = None
+        self.closed = False
+        self.last_put = 0.0
+
+    def put(self, message: bytes) -> None:
+        """Queue an encoded message; when the queue is full the oldest is dropped and counted."""
+        self.last_put = asyncio.get_running_loop().time()
+        if len(self._queue) >= self._transport.settings.queue_limit:
+            self._queue.popleft()
+            self._transport.stats["dropped:queue"] += 1
+        self._queue.append(message)
+        if self.writing is None:
+            self.writing = self._transport.spawn(self._write())
+
+    async def _write(self) -> None:
+        raise NotImplementedError
+
+    async def _write_queue(self, call: Any) -> None:
+        """Write until the queue is empty. Raises TimeoutError, or what gRPC raises when it ended."""
+        stats = self._transport.stats
+        for frame in self._writer.frames(self._queue):
+            stats["dropped:frame"] += 1  # until it is written
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                await call.write(frame)
+            stats["dropped:frame"] -= 1
+            stats["frames sent"] += 1
+            stats["bytes sent"] += len(frame)
+
+    def _drop_queue(self) -> None:
+        if self._queue:
+            self._transport.stats["dropped:stream"] += len(self._queue)
+            self._queue.clear()
+
+
+class InboundStream(_Stream):
+    """A stream that a peer has opened to us; the token to reply with."""
+
+    def __init__(self, transport: Transport, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        super().__init__(transport)
+        self._context = context
+
+    async def run(self) -> None:
+        """Receive until the peer ends the stream or sends what is no frame."""
+        context = self._context
+        try:
+            await context.send_initial_metadata(GREETING)
+            while (frame := await context.read()) is not grpc.aio.EOF:
+                self._transport.deliver(self._reader, frame, self)
+        except WireError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"malformed {error.reason}")
+        except _ENDED:
+            self._transport.stats["streams broken"] += 1
+        finally:
+            self.closed = True
+            if self.writing is not None:
+                self.writing.cancel()
+            self._drop_queue()
+
+    async def _write(self) -> None:
+        try:
+            await self._write_queue(self._context)
+        except (*_ENDED, TimeoutError):
+            self.closed = True
+            self._drop_queue()
+        finally:
+            self.writing = None
+
+
+class OutboundStream(_Stream):
+    """Our stream to a peer, on a channel of its own. Opened by the first message."""
+
+    def __init__(self, transport: Transport, endpoint: Endpoint, *, opens_at: float) -> None:
+        super().__init__(transport)
+        self.endpoint = endpoint
+        self._opens_at = opens_at
+        self._channel: grpc.aio.Channel | None = None
+        self._call: Any = None  # grpc's call types are generic in ways that its stubs get wrong
+        self._open = False
+        self._reading: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """End the stream without a word to the transport."""
+        if self.closed:
+            return
+        self.closed = True
+        self._drop_queue()
+        for task in (self.writing, self._reading):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+        if self._channel is not None:
+            self._transport.spawn(self._channel.close())
+
+    async def _write(self) -> None:
+        try:
+            if not self._open:
+                await self._connect()
+            await self._write_queue(self._call)
+        except TimeoutError:
+            self._fail(None, "no answer in time")
+        except _ENDED:
+            await self._fail_as_ended()
+        finally:
+            self.writing = None
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        settings = self._transport.settings
+        patience = max(2.0, settings.probe_interval)
+        if (pause := self._opens_at - loop.time()) > 0:
+            await asyncio.sleep(pause)
+        self._channel = grpc.aio.insecure_channel(
+            target(self.endpoint),
+            options=[
+                # a fresh channel dials at once instead of inheriting another one's backoff
+                ("grpc.use_local_subchannel_pool", 1),
+                ("grpc.enable_http_proxy", 0),
+                ("grpc.max_receive_message_length", RECEIVE_SLACK * settings.message_limit),
+                ("grpc.max_send_message_length", settings.message_limit),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.min_reconnect_backoff_ms", int(patience * 1000)),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.http2.max_pings_without_data", 0),
+                ("grpc.keepalive_time_ms", int(KEEPALIVE * 1000)),
+                ("grpc.keepalive_timeout_ms", int(KEEPALIVE * 1000)),
+                ("grpc.enable_retries", 0),
+            ],
+        )
+        self._call = self._channel.stream_stream(METHOD)()
+        async with asyncio.timeout(patience):
+            greeting = await self._call.initial_metadata()
+            if GREETING[0] not in tuple(greeting):
+                # gRPC gives empty metadata, and the error after it, when there is no connection
+                await self._call.code()
+                raise grpc.aio.UsageError("the stream did not open")
+        self._open = True
+        self._reading = self._transport.spawn(self._read())
+
+    async def _read(self) -> None:
+        try:
+            while (frame := await self._call.read()) is not grpc.aio.EOF:
+                self._transport.deliver(self._reader, frame, self)
+        except WireError as error:
+            self._fail(None, f"it sent a malformed {error.reason}")
+        except _ENDED:
+            await self._fail_as_ended()
+        else:
+            await self._fail_as_ended()
+
+    async def _fail_as_ended(self) -> None:
+        """Fail with the status that the stream has ended with."""
+        if self.closed:
+            return
+        if not self._call.done():
+            self._fail(None, "the stream broke")
+            return
+        self._fail(await self._call.code(), str(await self._call.details() or ""))
+
+    def _fail(self, code: grpc.StatusCode | None, details: str) -> None:
+        if self.closed:
+            return
+        text = details.lower()
+        if code is grpc.StatusCode.UNAVAILABLE and not self._open:
+            refused = any(word in text for word in _GONE)
+        elif code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK, grpc.StatusCode.CANCELLED):
+            refused = not any(word in text for word in _SILENT)
+        else:
+            refused = False
+        self.close()
+        self._transport.stream_failed(self, refused, _explained(details))
+
+
+def _explained(details: str) -> str:
+    """What people are told of a failure."""
+    if "resolv" in details:
+        return "its name does not resolve"
+    return "connection refused" if "onnection refused" in details else details or "closed by the peer"

@@ -1,0 +1,222 @@
+"""gRPC between members: one long-lived stream to a peer, frames that carry whole batches."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable, Hashable
+
+import grpc
+
+from rapid.errors import BindError, WireError
+from rapid.overlay.member import Endpoint
+from rapid.proto.codec import Encoder
+from rapid.proto.frames import FrameReader
+from rapid.protocol.messages import Message
+from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream
+from rapid.settings import Settings
+
+IDLE = 60.0
+"""Seconds without a send after which the stream to a peer is closed."""
+REOPEN = 0.05
+"""Seconds between a failure of a peer's stream and the next try, so that no failure spins."""
+DEPARTURE = 0.25
+"""Seconds that what is queued may take to leave at :meth:`Transport.close`."""
+
+Received = Callable[[list[Message], Hashable], None]
+Failed = Callable[[Endpoint, bool], None]
+
+
+class Transport:
+    """Sends and receives messages on the event loop that it is used on.
+
+    ``received(messages, token)`` is called with each frame's messages; the token is for
+    :meth:`reply`. ``failed(endpoint, refused)`` is called when the stream to a peer could not be
+    opened or broke; what was queued for the peer is dropped. ``refused``: its host said that nobody
+    listens, or closed the connection; else it was silent, or another error. Everything dropped or
+    rejected is counted in ``stats``.
+    """
+
+    def __init__(self, settings: Settings, received: Received, failed: Failed, stats: Counter[str]) -> None:
+        self.settings = settings
+        self.stats = stats
+        self.received = received
+        self._failed = failed
+        self._encoder = Encoder()
+        self._server: grpc.aio.Server | None = None
+        self._me: Endpoint | None = None
+        self._outbound: dict[Endpoint, OutboundStream] = {}
+        self._inbound: set[InboundStream] = set()
+        self._failures: dict[Endpoint, tuple[float, str]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def me(self) -> Endpoint:
+        """Who the peers are told is speaking."""
+        assert self._me is not None, "no stream exists before serve()"
+        return self._me
+
+    async def bind(self, listen: Endpoint) -> Endpoint:
+        """Take the port; give the endpoint with the port taken. Raises :class:`BindError`."""
+        await _try_bind(listen)
+        limit = self.settings.message_limit
+        self._server = grpc.aio.server(
+            handlers=[_Service(self)],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", RECEIVE_SLACK * limit),
+                ("grpc.max_send_message_length", limit),
+                ("grpc.max_concurrent_streams", 16),
+                ("grpc.http2.bdp_probe", 0),
+                # peers ping when they have heard nothing for a while; that is no abuse
+                ("grpc.http2.max_ping_strikes", 0),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+        try:
+            port = self._server.add_insecure_port(str(listen))
+        except RuntimeError as error:
+            raise BindError(f"cannot listen on {listen}: {error}") from error
+        return Endpoint(listen.host, port)
+
+    async def serve(self, me: Endpoint) -> None:
+        """Begin to receive, known to the peers as ``me``. Call :meth:`bind` first."""
+        assert self._server is not None, "bind() comes first"
+        self._me = me
+        await self._server.start()
+        self._sweep_idle()
+
+    def send(self, to: Endpoint, message: Message) -> None:
+        """Queue a message for a peer; opens the stream when there is none."""
+        if self._closed:
+            self.stats["dropped:closed"] += 1
+            return
+        stream = self._outbound.get(to)
+        if stream is None:
+            since = self._failures.get(to, (0.0, ""))[0]
+            stream = OutboundStream(self, to, opens_at=since + REOPEN)
+            self._outbound[to] = stream
+        stream.put(self._encoder.encode(message))
+
+    def reply(self, token: Hashable, message: Message) -> None:
+        """Queue a message for the stream that ``token`` was received with; counted when it is gone."""
+        if not isinstance(token, InboundStream | OutboundStream) or token.closed or self._closed:
+            self.stats["dropped:reply"] += 1
+            return
+        token.put(self._encoder.encode(message))
+
+    def trouble(self, endpoint: Endpoint) -> str | None:
+        """Why the last stream to this peer failed; None when none did lately."""
+        failure = self._failures.get(endpoint)
+        return failure[1] if failure else None
+
+    async def close(self) -> None:
+        """Let what is queued leave, for a short while, then end every stream and free the port."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        streams = (*self._outbound.values(), *self._inbound)
+        writing = [stream.writing for stream in streams if stream.writing is not None]
+        if writing:
+            await asyncio.wait(writing, timeout=DEPARTURE)
+        for stream in list(self._outbound.values()):
+            stream.close()
+        if self._server is not None:
+            await self._server.stop(0.05)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # what the streams use
+
+    def spawn(self, coroutine: asyncio._CoroutineLike[None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def deliver(self, reader: FrameReader, frame: bytes, token: Hashable) -> None:
+        """Hand over the messages of a frame; raise :class:`WireError` when the stream must end."""
+        self.stats["frames received"] += 1
+        self.stats["bytes received"] += len(frame)
+        try:
+            messages = reader.messages(frame, self._reject)
+        except WireError as error:
+            self._reject(error)
+            raise
+        self.stats["messages received"] += len(messages)
+        if messages and not self._closed:
+            self.received(messages, token)
+
+    def _reject(self, error: WireError) -> None:
+        self.stats[f"malformed:{error.reason}"] += 1
+
+    def stream_failed(self, stream: OutboundStream, refused: bool, reason: str) -> None:
+        """The stream has closed itself on an error."""
+        endpoint = stream.endpoint
+        if self._outbound.get(endpoint) is stream:
+            del self._outbound[endpoint]
+        self.stats["streams failed"] += 1
+        self._failures[endpoint] = asyncio.get_running_loop().time(), reason
+        if not self._closed:
+            self._failed(endpoint, refused)
+
+    def inbound_opened(self, stream: InboundStream) -> None:
+        self._inbound.add(stream)
+
+    def inbound_closed(self, stream: InboundStream) -> None:
+        self._inbound.discard(stream)
+
+    def _sweep_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        long_ago = loop.time() - IDLE
+        for endpoint, stream in list(self._outbound.items()):
+            if stream.last_put < long_ago:
+                del self._outbound[endpoint]
+                stream.close()
+        self._failures = {to: failure for to, failure in self._failures.items() if failure[0] > long_ago}
+        self._sweep = loop.call_later(IDLE / 4, self._sweep_idle)
+
+
+async def _try_bind(listen: Endpoint) -> None:
+    """Take and free the address: gRPC does not say why it cannot, other than on standard error."""
+    try:
+        try:
+            # no thread is needed, or left behind, for an address
+            found = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            found = await asyncio.get_running_loop().getaddrinfo(*listen, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as trial:
+            # as gRPC does: a connection that lingers from the process before is no hindrance
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise BindError(f"cannot listen on {listen}: {error.strerror or error}") from error
+
+
+class _Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyped
+    """The one method there is; a call of any other is counted."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._handler = grpc.stream_stream_rpc_method_handler(self._exchange)
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        if details.method == METHOD:
+            return self._handler
+        self._transport.stats["rejected:method"] += 1
+        return None
+
+    async def _exchange(self, _: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        stream = InboundStream(self._transport, context)
+        self._transport.inbound_opened(stream)
+        try:
+            await stream.run()
+        finally:
+            self._transport.inbound_closed(stream)
+

@@ -1,0 +1,110 @@
+"""What can be tuned, validated at construction. All times are seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rapid.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The knobs of one member. ``k``, ``h`` and ``l`` must be equal in a whole cluster.
+
+    Raises :class:`SettingsError`, which names the field, when a value is out of range.
+    """
+
+    k: int = 10
+    h: int = 9
+    l: int = 3  # noqa: E741 - the paper's name
+    probe_interval: float = 1.0
+    probe_timeout: float = 0.6
+    probe_retry: float = 0.1
+    """How soon an edge is probed again after its subject's host refused the connection."""
+    window: int = 10
+    failures: int = 4
+    """An edge is faulty when this many of the last ``window`` probes failed (the paper: 40 % of 10)."""
+    batch_quiet: float = 0.1
+    """Alerts leave together once none was added for this long ..."""
+    batch_limit: float = 0.5
+    """... and at the latest this long after the first."""
+    join_quiet: float = 0.02
+    """The quiet that a first, lone join waits for instead of ``batch_quiet``."""
+    gossip_interval: float = 0.02
+    """The least time between two batches of facts to the neighbours in a large cluster."""
+    everyone_limit: int = 21
+    """Up to this many members all are gossip neighbours; beyond it, the subjects on the rings."""
+    fallback_delay: float = 1.0
+    """How long a fast round may take before a classic round starts."""
+    fallback_stagger: float = 0.25
+    """What each further coordinator waits beyond the one before it."""
+    reinforcement_timeout: float = 3.0
+    quorum_timeout: float = 10.0
+    """After this long without agreement on a proposed change the member reports a lost quorum."""
+    join_attempt: float = 1.0
+    """How long one try at joining waits for an answer."""
+    join_retry: float = 0.1
+    """The first pause between tries; it doubles with jitter up to ``join_attempt``."""
+    join_timeout: float = 30.0
+    leave_timeout: float = 5.0
+    history: int = 64
+    """How many past cuts are kept for members that missed them."""
+    message_limit: int = 4 * 1024 * 1024
+    """Bytes of one frame on the wire; what is larger goes in pieces."""
+    queue_limit: int = 4096
+    """Messages waiting for one peer; beyond it the oldest is dropped and counted."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= 32:
+            raise SettingsError("k", f"{self.k} rings; take 1 to 32")
+        if not 1 <= self.h <= self.k:
+            raise SettingsError("h", f"high watermark {self.h} is not within 1 to k={self.k}")
+        if not 1 <= self.l <= self.h:
+            raise SettingsError("l", f"low watermark {self.l} is not within 1 to h={self.h}")
+        if not 1 <= self.window <= 1024:
+            raise SettingsError("window", f"{self.window} probes; take 1 to 1024")
+        if not 1 <= self.failures <= self.window:
+            raise SettingsError("failures", f"{self.failures} is not within 1 to window={self.window}")
+        for name in ("probe_interval", "probe_timeout", "probe_retry", "fallback_delay", "join_attempt",
+                     "join_retry", "join_timeout", "leave_timeout", "reinforcement_timeout",
+                     "quorum_timeout"):
+            value = getattr(self, name)
+            if not 0 < value < 86400:
+                raise SettingsError(name, f"{value} s; take more than 0 and less than a day")
+        for name in ("batch_quiet", "batch_limit", "join_quiet", "gossip_interval", "fallback_stagger"):
+            value = getattr(self, name)
+            if not 0 <= value < 3600:
+                raise SettingsError(name, f"{value} s; take 0 or more and less than an hour")
+        if self.probe_timeout > self.probe_interval:
+            raise SettingsError("probe_timeout", f"{self.probe_timeout} s exceeds probe_interval")
+        if self.batch_quiet > self.batch_limit:
+            raise SettingsError("batch_quiet", f"{self.batch_quiet} s exceeds batch_limit")
+        for name, least in (("everyone_limit", 1), ("history", 1), ("message_limit", 65536),
+                            ("queue_limit", 16)):
+            value = getattr(self, name)
+            if value < least:
+                raise SettingsError(name, f"{value}; take at least {least}")
+
+    @classmethod
+    def lan(cls, **changes: Any) -> Settings:
+        """One data centre: the paper's 1 s probes."""
+        return cls(**changes)
+
+    @classmethod
+    def wan(cls, **changes: Any) -> Settings:
+        """Members far apart: patient probes and rounds."""
+        base = cls(probe_interval=5.0, probe_timeout=3.0, probe_retry=0.5, batch_quiet=0.5,
+                   batch_limit=2.0, gossip_interval=0.1, fallback_delay=5.0, fallback_stagger=1.0,
+                   reinforcement_timeout=15.0, quorum_timeout=60.0, join_attempt=5.0,
+                   join_timeout=120.0, leave_timeout=20.0)
+        return replace(base, **changes)
+
+    @classmethod
+    def local(cls, **changes: Any) -> Settings:
+        """One machine, or tests: everything quick."""
+        base = cls(probe_interval=0.2, probe_timeout=0.15, probe_retry=0.02, batch_quiet=0.03,
+                   batch_limit=0.15, gossip_interval=0.005, fallback_delay=0.3, fallback_stagger=0.05,
+                   reinforcement_timeout=1.0, quorum_timeout=3.0, join_attempt=0.5, join_retry=0.03,
+                   join_timeout=15.0, leave_timeout=3.0)
+        return replace(base, **changes)

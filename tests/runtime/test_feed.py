@@ -1,0 +1,125 @@
+"""Every view once, in order; a slow reader costs a bounded buffer and nobody else's time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import pytest
+
+from rapid.errors import StateError
+from rapid.overlay.member import Endpoint, Member, NodeId
+from rapid.runtime.feed import Feed
+from rapid.view import Change, Evicted, QuorumLost, View, ViewChange, ViewsSkipped
+
+MEMBER = Member(Endpoint("a", 1), NodeId(b"n" * 16))
+
+
+def view(version: int) -> View:
+    return View("c" * 32, version, "d" * 32, (MEMBER,))
+
+
+def change(version: int) -> ViewChange:
+    return ViewChange(view(version), (), ())
+
+
+async def rest(feed: Feed, *readers: object) -> list[list[Change]]:
+    feed.close(None)
+    return [[item async for item in reader] for reader in readers]  # type: ignore[attr-defined]  # Changes
+
+
+async def test_a_reader_is_given_the_view_as_it_is_and_then_every_change() -> None:
+    feed = Feed()
+    early = feed.reader()
+    feed.publish(change(1))
+    late = feed.reader()
+    feed.publish(change(2))
+    feed.publish(Evicted("c" * 32, 3))
+    one, two = await rest(feed, early, late)
+    assert one == [change(1), change(2), Evicted("c" * 32, 3)]
+    assert two == [ViewChange(view(1), (MEMBER,), ()), change(2), Evicted("c" * 32, 3)]
+
+
+async def test_a_slow_reader_is_given_one_skip_with_the_newest_view() -> None:
+    feed = Feed(buffer=4)
+    slow = feed.reader()
+    for version in range(1, 6):
+        feed.publish(change(version))
+    feed.publish(change(6))
+    [items] = await rest(feed, slow)
+    assert items == [ViewsSkipped(view(5), 4), change(6)]
+
+
+async def test_skips_add_up() -> None:
+    feed = Feed(buffer=3)
+    slow = feed.reader()
+    for version in range(1, 9):
+        feed.publish(QuorumLost(version))
+        feed.publish(change(version))
+    [items] = await rest(feed, slow)
+    views = [item for item in items if isinstance(item, ViewChange | ViewsSkipped)]
+    told = sum(item.skipped + 1 if isinstance(item, ViewsSkipped) else 1 for item in views)
+    assert told == 8
+    assert views[-1].view == view(8)
+
+
+async def test_readers_on_two_loops_at_once() -> None:
+    feed = Feed()
+    far: list[Change] = []
+    near: list[Change] = []
+    reading = threading.Event()
+
+    async def read(into: list[Change]) -> None:
+        reader = feed.reader()
+        reading.set()
+        async for item in reader:
+            into.append(item)
+
+    other = threading.Thread(target=lambda: asyncio.run(read(far)))
+    other.start()
+    here = asyncio.create_task(read(near))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(reading.wait)
+    for version in range(1, 200):
+        feed.publish(change(version))
+        await asyncio.sleep(0)
+    feed.close(None)
+    await here
+    await asyncio.to_thread(other.join)
+    assert near == [change(version) for version in range(1, 200)]
+    assert [item.view.version for item in far] == list(range(far[0].view.version, 200))
+
+
+async def test_a_reader_on_a_closed_loop_hurts_nobody() -> None:
+    feed = Feed()
+    reader = feed.reader()
+
+    async def wait_a_little() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await anext(reader)
+
+    await asyncio.to_thread(lambda: asyncio.run(wait_a_little()))
+    feed.publish(change(1))
+    assert await anext(reader) == change(1)
+
+
+async def test_an_abandoned_reader_is_not_fed() -> None:
+    feed = Feed()
+    reader = feed.reader()
+    feed.publish(change(1))
+    await anext(reader)
+    del reader
+    gc.collect()
+    assert len(feed._readers) == 0
+
+
+async def test_a_failure_is_raised_after_what_came_before() -> None:
+    feed = Feed()
+    reader = feed.reader()
+    feed.publish(change(1))
+    feed.close(ZeroDivisionError("the core"))
+    assert await anext(reader) == change(1)
+    with pytest.raises(StateError, match="the member failed: ZeroDivisionError"):
+        await anext(reader)
