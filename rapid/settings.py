@@ -66,9 +66,18 @@ class Settings:
             raise SettingsError("window", f"{self.window} probes; take 1 to 1024")
         if not 1 <= self.failures <= self.window:
             raise SettingsError("failures", f"{self.failures} is not within 1 to window={self.window}")
-        for name in ("probe_interval", "probe_timeout", "probe_retry", "fallback_delay", "join_attempt",
-                     "join_retry", "join_timeout", "leave_timeout", "reinforcement_timeout",
-                     "quorum_timeout"):
+        for name in (
+            "probe_interval",
+            "probe_timeout",
+            "probe_retry",
+            "fallback_delay",
+            "join_attempt",
+            "join_retry",
+            "join_timeout",
+            "leave_timeout",
+            "reinforcement_timeout",
+            "quorum_timeout",
+        ):
             value = getattr(self, name)
             if not 0 < value < 86400:
                 raise SettingsError(name, f"{value} s; take more than 0 and less than a day")
@@ -80,8 +89,12 @@ class Settings:
             raise SettingsError("probe_timeout", f"{self.probe_timeout} s exceeds probe_interval")
         if self.batch_quiet > self.batch_limit:
             raise SettingsError("batch_quiet", f"{self.batch_quiet} s exceeds batch_limit")
-        for name, least in (("everyone_limit", 1), ("history", 1), ("message_limit", 65536),
-                            ("queue_limit", 16)):
+        for name, least in (
+            ("everyone_limit", 1),
+            ("history", 1),
+            ("message_limit", 65536),
+            ("queue_limit", 16),
+        ):
             value = getattr(self, name)
             if value < least:
                 raise SettingsError(name, f"{value}; take at least {least}")
@@ -94,17 +107,40 @@ class Settings:
     @classmethod
     def wan(cls, **changes: Any) -> Settings:
         """Members far apart: patient probes and rounds."""
-        base = cls(probe_interval=5.0, probe_timeout=3.0, probe_retry=0.5, batch_quiet=0.5,
-                   batch_limit=2.0, gossip_interval=0.1, fallback_delay=5.0, fallback_stagger=1.0,
-                   reinforcement_timeout=15.0, quorum_timeout=60.0, join_attempt=5.0,
-                   join_timeout=120.0, leave_timeout=20.0)
+        base = cls(
+            probe_interval=5.0,
+            probe_timeout=3.0,
+            probe_retry=0.5,
+            batch_quiet=0.5,
+            batch_limit=2.0,
+            gossip_interval=0.1,
+            fallback_delay=5.0,
+            fallback_stagger=1.0,
+            reinforcement_timeout=15.0,
+            quorum_timeout=60.0,
+            join_attempt=5.0,
+            join_timeout=120.0,
+            leave_timeout=20.0,
+        )
         return replace(base, **changes)
 
     @classmethod
     def local(cls, **changes: Any) -> Settings:
         """One machine, or tests: everything quick."""
-        base = cls(probe_interval=0.2, probe_timeout=0.15, probe_retry=0.02, batch_quiet=0.03,
-                   batch_limit=0.15, gossip_interval=0.005, fallback_delay=0.3, fallback_stagger=0.05,
-                   reinforcement_timeout=1.0, quorum_timeout=3.0, join_attempt=0.5, join_retry=0.03,
-                   join_timeout=15.0, leave_timeout=3.0)
+        base = cls(
+            probe_interval=0.2,
+            probe_timeout=0.15,
+            probe_retry=0.02,
+            batch_quiet=0.03,
+            batch_limit=0.15,
+            gossip_interval=0.005,
+            fallback_delay=0.3,
+            fallback_stagger=0.05,
+            reinforcement_timeout=1.0,
+            quorum_timeout=3.0,
+            join_attempt=0.5,
+            join_retry=0.03,
+            join_timeout=15.0,
+            leave_timeout=3.0,
+        )
         return replace(base, **changes)

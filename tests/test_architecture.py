@@ -32,8 +32,21 @@ ALLOWED = {
 
 LOADS_NONE_OF = ("asyncio", "grpc", "google.protobuf", "structlog")
 IMPORTS_NONE_OF = (
-    *LOADS_NONE_OF, "time", "datetime", "os", "uuid", "secrets", "socket", "select", "selectors", "threading",
-    "multiprocessing", "subprocess", "concurrent", "logging", "importlib",
+    *LOADS_NONE_OF,
+    "time",
+    "datetime",
+    "os",
+    "uuid",
+    "secrets",
+    "socket",
+    "select",
+    "selectors",
+    "threading",
+    "multiprocessing",
+    "subprocess",
+    "concurrent",
+    "logging",
+    "importlib",
 )
 
 
@@ -118,8 +131,11 @@ def ambient_randomness(sources: Sources) -> list[str]:
             if isinstance(node, ast.Import):
                 names |= {name.asname or name.name for name in node.names if name.name == "random"}
             elif isinstance(node, ast.ImportFrom) and node.module == "random":
-                found += [f"{module}:{node.lineno} imports random.{name.name}"
-                          for name in node.names if name.name != "Random"]
+                found += [
+                    f"{module}:{node.lineno} imports random.{name.name}"
+                    for name in node.names
+                    if name.name != "Random"
+                ]
         for node in ast.walk(sources.trees[module]):
             match node:
                 case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name in names:
@@ -165,8 +181,14 @@ def sources() -> Sources:
 
 def test_the_whole_core_is_looked_at(sources: Sources) -> None:
     assert {sources.layer(module) for module in sources.core()} == BELOW | PLAIN
-    assert {"rapid.overlay.rings", "rapid.protocol.messages", "rapid.consensus.facts",
-            "rapid.detection.alert", "rapid.settings", "rapid.errors"} <= set(sources.core())
+    assert {
+        "rapid.overlay.rings",
+        "rapid.protocol.messages",
+        "rapid.consensus.facts",
+        "rapid.detection.alert",
+        "rapid.settings",
+        "rapid.errors",
+    } <= set(sources.core())
 
 
 def test_the_core_imports_no_io_clock_or_threads(sources: Sources) -> None:
@@ -197,51 +219,77 @@ def planted(tmp_path: Path, **modules: str) -> Sources:
     return Sources(root)
 
 
-@pytest.mark.parametrize(("text", "name"), [
-    ("import time", "time"),
-    ("import os.path", "os.path"),
-    ("from time import monotonic", "time"),
-    ("from google import protobuf", "google.protobuf"),
-    ("from google.protobuf.message import Message", "google.protobuf.message"),
-    ("def f():\n    import asyncio", "asyncio"),
-    ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import grpc.aio", "grpc.aio"),
-    ("try:\n    import structlog as log\nexcept ImportError:\n    pass", "structlog"),
-])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("import time", "time"),
+        ("import os.path", "os.path"),
+        ("from time import monotonic", "time"),
+        ("from google import protobuf", "google.protobuf"),
+        ("from google.protobuf.message import Message", "google.protobuf.message"),
+        ("def f():\n    import asyncio", "asyncio"),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import grpc.aio", "grpc.aio"),
+        ("try:\n    import structlog as log\nexcept ImportError:\n    pass", "structlog"),
+    ],
+)
 def test_a_forbidden_import_is_found(text: str, name: str, tmp_path: Path) -> None:
     found = forbidden_imports(planted(tmp_path, overlay__bad=text, overlay__good="import bisect, timeit_not"))
     assert f"rapid.overlay.bad imports {name}" in {f"{a.split(':')[0]} {a.split(' ', 1)[1]}" for a in found}
     assert all(line.startswith("rapid.overlay.bad:") for line in found)
 
 
-@pytest.mark.parametrize("text", [
-    "import rapid.clock", "from rapid import clock", "from rapid.clock import now", "from .. import clock",
-    "from ..clock import now",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import rapid.clock",
+        "from rapid import clock",
+        "from rapid.clock import now",
+        "from .. import clock",
+        "from ..clock import now",
+    ],
+)
 def test_a_forbidden_import_through_another_module_is_found(text: str, tmp_path: Path) -> None:
     found = forbidden_imports(planted(tmp_path, protocol__bad=text, clock="from time import now"))
     assert "rapid.clock:1 imports time" in found
 
 
-@pytest.mark.parametrize(("text", "count"), [
-    ("import random\ndef f(rng: random.Random) -> float:\n    return rng.random()", 0),
-    ("from random import Random\ndef f(rng: Random) -> Random:\n    return Random(rng.random())", 0),
-    ("import random\nx = random.random()", 1),
-    ("import random as r\nx = r.choice([1])", 1),
-    ("from random import shuffle", 1),
-    ("import random\nx = random.SystemRandom()", 1),
-    ("import random\nx = random.Random()", 1),
-    ("from random import Random\nx = Random()", 1),
-])
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("import random\ndef f(rng: random.Random) -> float:\n    return rng.random()", 0),
+        ("from random import Random\ndef f(rng: Random) -> Random:\n    return Random(rng.random())", 0),
+        ("import random\nx = random.random()", 1),
+        ("import random as r\nx = r.choice([1])", 1),
+        ("from random import shuffle", 1),
+        ("import random\nx = random.SystemRandom()", 1),
+        ("import random\nx = random.Random()", 1),
+        ("from random import Random\nx = Random()", 1),
+    ],
+)
 def test_ambient_randomness_is_found(text: str, count: int, tmp_path: Path) -> None:
     assert len(ambient_randomness(planted(tmp_path, consensus__bad=text))) == count
 
 
-@pytest.mark.parametrize(("module", "imported"), [
-    ("errors", "settings"), ("overlay", "detection"), ("detection", "consensus"), ("consensus", "detection"),
-    ("detection", "protocol"), ("consensus", "protocol"), ("protocol", "runtime"), ("protocol", "simulation"),
-    ("protocol", "proto"), ("protocol", "view"), ("simulation", "runtime"), ("proto", "runtime"),
-    ("runtime", "simulation"), ("runtime", "cli"), ("protocol", "cluster"),
-])
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("errors", "settings"),
+        ("overlay", "detection"),
+        ("detection", "consensus"),
+        ("consensus", "detection"),
+        ("detection", "protocol"),
+        ("consensus", "protocol"),
+        ("protocol", "runtime"),
+        ("protocol", "simulation"),
+        ("protocol", "proto"),
+        ("protocol", "view"),
+        ("simulation", "runtime"),
+        ("proto", "runtime"),
+        ("runtime", "simulation"),
+        ("runtime", "cli"),
+        ("protocol", "cluster"),
+    ],
+)
 def test_an_upward_import_is_found(module: str, imported: str, tmp_path: Path) -> None:
     is_a_file = imported in {"settings", "cluster", "view"}
     texts = {imported if is_a_file else f"{imported}__thing": "x = 1"}
@@ -256,10 +304,15 @@ def test_an_import_of_the_facade_is_upward(tmp_path: Path) -> None:
     assert upward_imports(sources) == ["rapid.protocol.bad:1 imports rapid"]
 
 
-@pytest.mark.parametrize("text", [
-    "from rapid import overlay", "from rapid.overlay import thing", "from ..overlay.thing import x",
-    "import rapid.overlay.thing",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from rapid import overlay",
+        "from rapid.overlay import thing",
+        "from ..overlay.thing import x",
+        "import rapid.overlay.thing",
+    ],
+)
 def test_a_downward_import_is_allowed(text: str, tmp_path: Path) -> None:
     assert upward_imports(planted(tmp_path, protocol__good=text, overlay__thing="x = 1")) == []
 

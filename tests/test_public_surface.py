@@ -8,10 +8,31 @@ import sys
 import rapid
 
 SURFACE = {
-    "BindError", "Change", "Changes", "Cluster", "ClusterId", "ConfigurationError", "Endpoint",
-    "EndpointError", "Evicted", "JoinError", "LeaveTimeout", "Member", "MetadataError", "NodeId",
-    "QuorumLost", "QuorumRestored", "RapidError", "Removal", "Settings", "SettingsError", "StateError",
-    "View", "ViewChange", "ViewsSkipped", "WireError",
+    "BindError",
+    "Change",
+    "Changes",
+    "Cluster",
+    "ClusterId",
+    "ConfigurationError",
+    "Endpoint",
+    "EndpointError",
+    "Evicted",
+    "JoinError",
+    "LeaveTimeout",
+    "Member",
+    "MetadataError",
+    "NodeId",
+    "QuorumLost",
+    "QuorumRestored",
+    "RapidError",
+    "Removal",
+    "Settings",
+    "SettingsError",
+    "StateError",
+    "View",
+    "ViewChange",
+    "ViewsSkipped",
+    "WireError",
 }
 
 

@@ -36,23 +36,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Exit status: 0 when a signal ended it, 1 when it could not listen or join or was evicted, 2 for"
         " bad arguments."
     )
-    parser.add_argument("--listen", required=True, metavar="HOST:PORT",
-                        help="the address to serve on; port 0 takes any free one")
-    parser.add_argument("--advertise", metavar="HOST:PORT",
-                        help="the address that others reach it by, where that is another")
-    parser.add_argument("--seed", action="append", default=[], metavar="HOST:PORT",
-                        help="a process to join through; any number. With none, found a cluster")
-    parser.add_argument("--metadata", action="append", default=[], metavar="KEY=VALUE",
-                        help="something that all members shall know of this one; any number")
-    parser.add_argument("--settings", choices=("lan", "wan", "local"), default="lan",
-                        help="what the network is like (%(default)s)")
-    parser.add_argument("--join-timeout", type=float, metavar="SECONDS",
-                        help="give up joining after this long")
+    parser.add_argument(
+        "--listen",
+        required=True,
+        metavar="HOST:PORT",
+        help="the address to serve on; port 0 takes any free one",
+    )
+    parser.add_argument(
+        "--advertise", metavar="HOST:PORT", help="the address that others reach it by, where that is another"
+    )
+    parser.add_argument(
+        "--seed",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="a process to join through; any number. With none, found a cluster",
+    )
+    parser.add_argument(
+        "--metadata",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="something that all members shall know of this one; any number",
+    )
+    parser.add_argument(
+        "--settings",
+        choices=("lan", "wan", "local"),
+        default="lan",
+        help="what the network is like (%(default)s)",
+    )
+    parser.add_argument(
+        "--join-timeout", type=float, metavar="SECONDS", help="give up joining after this long"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON objects")
-    parser.add_argument("--wait", action="store_true",
-                        help="import everything, print 'ready', and begin at a line on standard input")
-    parser.add_argument("--tether", action="store_true",
-                        help="end at once when standard input ends: not to outlive the process behind it")
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="import everything, print 'ready', and begin at a line on standard input",
+    )
+    parser.add_argument(
+        "--tether",
+        action="store_true",
+        help="end at once when standard input ends: not to outlive the process behind it",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -132,15 +158,23 @@ def as_report(change: Change) -> Report:
     match change:
         case ViewChange(view, joined, removed):
             return _now(
-                "view", cluster_id=view.cluster_id, version=view.version, size=view.size, digest=view.digest,
+                "view",
+                cluster_id=view.cluster_id,
+                version=view.version,
+                size=view.size,
+                digest=view.digest,
                 joined=[str(member.endpoint) for member in joined],
                 removed=[str(removal.endpoint) for removal in removed],
                 left=[str(removal.endpoint) for removal in removed if removal.left],
             )
         case ViewsSkipped(view, skipped):
             return _now(
-                "views skipped", cluster_id=view.cluster_id, version=view.version, size=view.size,
-                digest=view.digest, skipped=skipped,
+                "views skipped",
+                cluster_id=view.cluster_id,
+                version=view.version,
+                size=view.size,
+                digest=view.digest,
+                skipped=skipped,
             )
         case Evicted(cluster_id, version):
             return _now("evicted", cluster_id=cluster_id, version=version)
@@ -180,7 +214,10 @@ def _cluster(args: argparse.Namespace) -> Cluster:
     make = {"lan": Settings.lan, "wan": Settings.wan, "local": Settings.local}[args.settings]
     settings = make() if args.join_timeout is None else make(join_timeout=args.join_timeout)
     return Cluster(
-        args.listen, seeds=args.seed, metadata=_metadata(args.metadata), settings=settings,
+        args.listen,
+        seeds=args.seed,
+        metadata=_metadata(args.metadata),
+        settings=settings,
         advertise=args.advertise,
     )
 

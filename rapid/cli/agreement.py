@@ -37,7 +37,8 @@ def disagreements(sequences: Mapping[str, Sequence[View]]) -> list[str]:
 
 def seconds_until(size: int, since: float, sequences: Collection[Sequence[View]]) -> float:
     """From a unix time until the last process reported its first view of the size. All must have one."""
-    return max(next(view["t"] for view in views if view["size"] == size) for views in sequences) - since
+    firsts = [next(float(view["t"]) for view in views if view["size"] == size) for views in sequences]
+    return max(firsts) - since
 
 
 def summary(
@@ -65,8 +66,9 @@ def summary(
         "killed": sorted(victims),
         "bootstrap_seconds": round(seconds_until(nodes, released, sequences.values()), 3),
         "distinct_sizes": sorted({view["size"] for views in sequences.values() for view in views}),
-        "kill_to_view_seconds":
-            round(seconds_until(len(survivors), killed, survivors.values()), 3) if victims else None,
+        "kill_to_view_seconds": round(seconds_until(len(survivors), killed, survivors.values()), 3)
+        if victims
+        else None,
         "view_changes_after_kill": changes,
         "identical_views": not differences,
         "agreed": not problems,

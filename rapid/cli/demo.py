@@ -31,19 +31,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--nodes", type=int, default=30, metavar="N", help="processes (%(default)s)")
     parser.add_argument("--kill", type=int, default=5, metavar="N", help="how many are killed (%(default)s)")
-    parser.add_argument("--settings", choices=("lan", "wan", "local"), default="lan",
-                        help="settings of the members (%(default)s)")
+    parser.add_argument(
+        "--settings",
+        choices=("lan", "wan", "local"),
+        default="lan",
+        help="settings of the members (%(default)s)",
+    )
     parser.add_argument("--seed-random", type=int, metavar="N", help="have the same ones killed every time")
-    parser.add_argument("--limit", type=float, default=60.0, metavar="SECONDS",
-                        help="give up on a step after this long (%(default)g)")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="give up on a step after this long (%(default)g)",
+    )
     parser.add_argument("--json", action="store_true", help="print nothing but the summary, as a JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0 only when all agreed; 2 for arguments that make no sense; 128 + n after signal n."""
     if args.nodes < 2 or args.kill < 0 or 2 * args.kill >= args.nodes:
-        print("rapid demo: take at least 2 nodes, and kill fewer than half of them: the others must be a"
-              " majority to agree on anything", file=sys.stderr)
+        print(
+            "rapid demo: take at least 2 nodes, and kill fewer than half of them: the others must be a"
+            " majority to agree on anything",
+            file=sys.stderr,
+        )
         return 2
     return asyncio.run(_until_signal(args))
 

@@ -115,17 +115,25 @@ class Fleet:
         Ctrl-C in the terminal then reaches only this process, which decides what becomes of the others.
         """
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "rapid", "agent", "--json", "--tether", *options,
-            stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LINE_LIMIT, start_new_session=True,
+            sys.executable,
+            "-m",
+            "rapid",
+            "agent",
+            "--json",
+            "--tether",
+            *options,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            limit=_LINE_LIMIT,
+            start_new_session=True,
         )
         agent = Agent(process)
         self.agents.append(agent)
         self._listeners.append(asyncio.create_task(self._listen(agent)))
         return agent
 
-    async def until(
-        self, condition: Callable[[], object], within: float, missing: Callable[[], str]
-    ) -> None:
+    async def until(self, condition: Callable[[], object], within: float, missing: Callable[[], str]) -> None:
         """Wait for a condition on what the agents report; Overdue, with what is missing, after ``within`` s.
 
         Overdue also at once when an agent has ended by itself with an error: no good comes of waiting.

@@ -25,10 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     default = Settings()
     parser.add_argument("--k", type=int, default=default.k, metavar="K", help="rings (%(default)s)")
-    parser.add_argument("--l", type=int, default=default.l, metavar="L",
-                        help="low watermark, for --analyse (%(default)s)")
-    parser.add_argument("--analyse", action="store_true",
-                        help="add the observer graph's second eigenvalue (needs the extra 'analysis')")
+    parser.add_argument(
+        "--l", type=int, default=default.l, metavar="L", help="low watermark, for --analyse (%(default)s)"
+    )
+    parser.add_argument(
+        "--analyse",
+        action="store_true",
+        help="add the observer graph's second eigenvalue (needs the extra 'analysis')",
+    )
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write a drawing of the observer graph")
 
 
@@ -42,8 +46,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"rapid overlay: {problem}", file=sys.stderr)
         return 2
     configuration = Configuration.of(
-        ClusterId(bytes(ClusterId.SIZE)), 1,
-        [Member(endpoint, NodeId(bytes(NodeId.SIZE))) for endpoint in endpoints], args.k,
+        ClusterId(bytes(ClusterId.SIZE)),
+        1,
+        [Member(endpoint, NodeId(bytes(NodeId.SIZE))) for endpoint in endpoints],
+        args.k,
     )
     try:
         analysis = expansion(configuration, low) if args.analyse else None

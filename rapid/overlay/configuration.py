@@ -27,7 +27,10 @@ class Configuration:
     """
 
     def __init__(
-        self, cluster_id: ClusterId, version: int, rings: tuple[Ring, ...],
+        self,
+        cluster_id: ClusterId,
+        version: int,
+        rings: tuple[Ring, ...],
         by_endpoint: dict[Endpoint, Member],
     ) -> None:
         self.cluster_id = cluster_id

@@ -121,8 +121,19 @@ def drawing(configuration: Configuration, size: int = 800) -> str:
                 f'<text transform="translate({x:.1f} {y:.1f}) rotate({turn:.1f})" x="{outward}" y="3"'
                 f' text-anchor="{side}">{escape(str(endpoint))}</text>'
             )
-    return "\n".join((
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" font-family="sans-serif">',
-        f'<g stroke="#246" stroke-opacity="{0.25 if count <= 60 else 0.08}">', *lines, "</g>",
-        '<g fill="#c40">', *dots, "</g>", '<g font-size="9">', *names, "</g>", "</svg>", "",
-    ))
+    return "\n".join(
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" font-family="sans-serif">',
+            f'<g stroke="#246" stroke-opacity="{0.25 if count <= 60 else 0.08}">',
+            *lines,
+            "</g>",
+            '<g fill="#c40">',
+            *dots,
+            "</g>",
+            '<g font-size="9">',
+            *names,
+            "</g>",
+            "</svg>",
+            "",
+        )
+    )

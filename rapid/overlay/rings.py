@@ -71,9 +71,7 @@ class Ring:
         found = endpoints[self.place(key, endpoint) - 1] if endpoints else None
         return None if found == endpoint else found
 
-    def changed(
-        self, removed: Sequence[tuple[int, Endpoint]], added: Sequence[tuple[int, Endpoint]]
-    ) -> Ring:
+    def changed(self, removed: Sequence[tuple[int, Endpoint]], added: Sequence[tuple[int, Endpoint]]) -> Ring:
         """The ring without ``removed``, all of them on it, and with ``added``: (key, endpoint) pairs.
 
         An endpoint in both stays. What lies between two changes is copied as one piece.

@@ -90,50 +90,76 @@ def _serialized(message: Message) -> bytes:
 
 def _pack_probe(message: Probe) -> pb.Probe:
     return pb.Probe(
-        target=message.target, sequence=message.sequence, cluster_id=message.cluster_id,
-        version=message.version, facts=message.facts,
+        target=message.target,
+        sequence=message.sequence,
+        cluster_id=message.cluster_id,
+        version=message.version,
+        facts=message.facts,
     )
 
 
 def _unpack_probe(raw: pb.Probe, sender: Endpoint) -> Probe:
     return Probe(
-        sender, read_identifier(NodeId, raw.target), raw.sequence, read_cluster_id(raw.cluster_id),
-        read_version(raw.version), raw.facts,
+        sender,
+        read_identifier(NodeId, raw.target),
+        raw.sequence,
+        read_cluster_id(raw.cluster_id),
+        read_version(raw.version),
+        raw.facts,
     )
 
 
 def _pack_probe_ack(message: ProbeAck) -> pb.ProbeAck:
     return pb.ProbeAck(
-        node_id=message.node_id, sequence=message.sequence, cluster_id=message.cluster_id,
-        version=message.version, facts=message.facts,
+        node_id=message.node_id,
+        sequence=message.sequence,
+        cluster_id=message.cluster_id,
+        version=message.version,
+        facts=message.facts,
     )
 
 
 def _unpack_probe_ack(raw: pb.ProbeAck, sender: Endpoint) -> ProbeAck:
     return ProbeAck(
-        sender, read_identifier(NodeId, raw.node_id), raw.sequence, read_cluster_id(raw.cluster_id),
-        read_version(raw.version), raw.facts,
+        sender,
+        read_identifier(NodeId, raw.node_id),
+        raw.sequence,
+        read_cluster_id(raw.cluster_id),
+        read_version(raw.version),
+        raw.facts,
     )
 
 
 def _pack_join_request(message: JoinRequest) -> pb.JoinRequest:
     return pb.JoinRequest(
-        node_id=message.node_id, protocol=message.protocol, k=message.k, h=message.h, l=message.l,
+        node_id=message.node_id,
+        protocol=message.protocol,
+        k=message.k,
+        h=message.h,
+        l=message.l,
         expect=message.expect,
     )
 
 
 def _unpack_join_request(raw: pb.JoinRequest, sender: Endpoint) -> JoinRequest:
     return JoinRequest(
-        sender, read_identifier(NodeId, raw.node_id), raw.protocol, raw.k, raw.h, raw.l,
+        sender,
+        read_identifier(NodeId, raw.node_id),
+        raw.protocol,
+        raw.k,
+        raw.h,
+        raw.l,
         read_cluster_id(raw.expect),
     )
 
 
 def _pack_join_reply(message: JoinReply) -> pb.JoinReply:
     return pb.JoinReply(
-        standing=message.standing, cluster_id=message.cluster_id, version=message.version,
-        observers=map(values.endpoint, message.observers), detail=message.detail[:DETAIL_LIMIT],
+        standing=message.standing,
+        cluster_id=message.cluster_id,
+        version=message.version,
+        observers=map(values.endpoint, message.observers),
+        detail=message.detail[:DETAIL_LIMIT],
     )
 
 
@@ -143,8 +169,12 @@ def _unpack_join_reply(raw: pb.JoinReply, sender: Endpoint) -> JoinReply:
     except ValueError as error:
         raise WireError(NUMBER) from error
     return JoinReply(
-        sender, standing, read_cluster_id(raw.cluster_id), read_version(raw.version),
-        tuple(map(read_endpoint, bounded(raw.observers, RING_LIMIT))), bounded(raw.detail, DETAIL_LIMIT),
+        sender,
+        standing,
+        read_cluster_id(raw.cluster_id),
+        read_version(raw.version),
+        tuple(map(read_endpoint, bounded(raw.observers, RING_LIMIT))),
+        bounded(raw.detail, DETAIL_LIMIT),
     )
 
 
@@ -156,7 +186,9 @@ def _pack_observe_request(message: ObserveRequest) -> pb.ObserveRequest:
 
 def _unpack_observe_request(raw: pb.ObserveRequest, sender: Endpoint) -> ObserveRequest:
     return ObserveRequest(
-        sender, values.read_member(raw.member), read_identifier(ClusterId, raw.cluster_id),
+        sender,
+        values.read_member(raw.member),
+        read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
     )
 
@@ -183,7 +215,9 @@ def _pack_leaving(message: Leaving) -> pb.Leaving:
 
 def _unpack_leaving(raw: pb.Leaving, sender: Endpoint) -> Leaving:
     return Leaving(
-        sender, read_identifier(NodeId, raw.node_id), read_identifier(ClusterId, raw.cluster_id),
+        sender,
+        read_identifier(NodeId, raw.node_id),
+        read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
     )
 
@@ -197,7 +231,9 @@ def _pack_facts(message: Facts) -> pb.Facts:
         prepares=[pb.Prepare(rank=values.rank(fact.rank)) for fact in message.prepares],
         promises=[
             pb.Promise(
-                rank=values.rank(fact.rank), vrank=values.rank(fact.vrank), digest=fact.digest,
+                rank=values.rank(fact.rank),
+                vrank=values.rank(fact.vrank),
+                digest=fact.digest,
                 voters=values.voters(fact.voters),
             )
             for fact in message.promises
@@ -221,7 +257,8 @@ def _unpack_facts(raw: pb.Facts, sender: Endpoint) -> Facts:
         tuple(Prepare(values.read_rank(fact.rank)) for fact in bounded(raw.prepares)),
         tuple(
             Promise(
-                values.read_rank(fact.rank), values.read_rank(fact.vrank),
+                values.read_rank(fact.rank),
+                values.read_rank(fact.vrank),
                 read_identifier(CutDigest, fact.digest) if fact.digest else None,
                 values.read_voters(fact.voters),
             )
@@ -232,8 +269,11 @@ def _unpack_facts(raw: pb.Facts, sender: Endpoint) -> Facts:
             for fact in bounded(raw.accepts)
         ),
         tuple(
-            Vote(values.read_rank(fact.rank), read_identifier(CutDigest, fact.digest),
-                 values.read_voters(fact.voters))
+            Vote(
+                values.read_rank(fact.rank),
+                read_identifier(CutDigest, fact.digest),
+                values.read_voters(fact.voters),
+            )
             for fact in bounded(raw.votes)
         ),
         raw.complete,
@@ -242,40 +282,45 @@ def _unpack_facts(raw: pb.Facts, sender: Endpoint) -> Facts:
 
 def _pack_decided(message: Decided) -> pb.Decided:
     return pb.Decided(
-        cluster_id=message.cluster_id, version=message.version, digest=message.digest,
+        cluster_id=message.cluster_id,
+        version=message.version,
+        digest=message.digest,
         cut=None if message.cut is None else values.cut(message.cut),
     )
 
 
 def _unpack_decided(raw: pb.Decided, sender: Endpoint) -> Decided:
     return Decided(
-        sender, read_identifier(ClusterId, raw.cluster_id), read_version(raw.version),
-        read_identifier(CutDigest, raw.digest), values.read_cut(raw.cut) if raw.HasField("cut") else None,
+        sender,
+        read_identifier(ClusterId, raw.cluster_id),
+        read_version(raw.version),
+        read_identifier(CutDigest, raw.digest),
+        values.read_cut(raw.cut) if raw.HasField("cut") else None,
     )
 
 
 def _pack_configuration_request(message: ConfigurationRequest) -> pb.ConfigurationRequest:
-    return pb.ConfigurationRequest(
-        cluster_id=message.cluster_id, have=message.have, node_id=message.node_id
-    )
+    return pb.ConfigurationRequest(cluster_id=message.cluster_id, have=message.have, node_id=message.node_id)
 
 
 def _unpack_configuration_request(raw: pb.ConfigurationRequest, sender: Endpoint) -> ConfigurationRequest:
     return ConfigurationRequest(
-        sender, read_identifier(ClusterId, raw.cluster_id),
-        read_version(raw.have) if raw.HasField("have") else None, read_identifier(NodeId, raw.node_id),
+        sender,
+        read_identifier(ClusterId, raw.cluster_id),
+        read_version(raw.have) if raw.HasField("have") else None,
+        read_identifier(NodeId, raw.node_id),
     )
 
 
 def _pack_cuts(message: Cuts) -> pb.Cuts:
-    return pb.Cuts(
-        cluster_id=message.cluster_id, version=message.version, cuts=map(values.cut, message.cuts)
-    )
+    return pb.Cuts(cluster_id=message.cluster_id, version=message.version, cuts=map(values.cut, message.cuts))
 
 
 def _unpack_cuts(raw: pb.Cuts, sender: Endpoint) -> Cuts:
     return Cuts(
-        sender, read_identifier(ClusterId, raw.cluster_id), read_version(raw.version),
+        sender,
+        read_identifier(ClusterId, raw.cluster_id),
+        read_version(raw.version),
         values.read_cuts(bounded(raw.cuts)),
     )
 
@@ -283,8 +328,11 @@ def _unpack_cuts(raw: pb.Cuts, sender: Endpoint) -> Cuts:
 def _pack_snapshot(message: Snapshot) -> pb.Snapshot:
     configuration = message.configuration
     return pb.Snapshot(
-        cluster_id=configuration.cluster_id, version=configuration.version, k=configuration.k,
-        digest=configuration.digest, members=map(values.member, configuration.members),
+        cluster_id=configuration.cluster_id,
+        version=configuration.version,
+        k=configuration.k,
+        digest=configuration.digest,
+        members=map(values.member, configuration.members),
     )
 
 
@@ -294,8 +342,10 @@ def _unpack_snapshot(raw: pb.Snapshot, sender: Endpoint) -> Snapshot:
     digest = read_identifier(ConfigurationDigest, raw.digest)
     try:
         configuration = Configuration.of(
-            read_identifier(ClusterId, raw.cluster_id), read_version(raw.version),
-            map(values.read_member, bounded(raw.members)), raw.k,
+            read_identifier(ClusterId, raw.cluster_id),
+            read_version(raw.version),
+            map(values.read_member, bounded(raw.members)),
+            raw.k,
         )
     except ConfigurationError as error:
         raise WireError(CONFIGURATION) from error

@@ -155,7 +155,9 @@ def read_voters(raw: bytes) -> int:
 
 def alert(value: Alert) -> pb.Alert:
     return pb.Alert(
-        observer=endpoint(value.observer), subject=member(value.subject), status=value.status,
+        observer=endpoint(value.observer),
+        subject=member(value.subject),
+        status=value.status,
         rings=value.rings,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import inf
 from random import Random
 
-from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Accept, Prepare, Promise, Rank, Vote
+from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Rank
 from rapid.consensus.instance import Instance
 from rapid.consensus.quorum import tolerance
 from rapid.detection.alert import Alert, Status
@@ -65,9 +65,7 @@ class Epoch:
 
     @property
     def due(self) -> float:
-        return min(
-            self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at
-        )
+        return min(self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at)
 
     @property
     def decided(self) -> Cut | None:
@@ -210,7 +208,7 @@ class Epoch:
         said, self.instance.said = self.instance.said, []
         for statement in said:
             self.gossip.append(statement, None, now)
-        if self.instance.decided is not None or not self._recoveries == 0:
+        if self.instance.decided is not None or self._recoveries != 0:
             return
         hopeless = self.instance.fast_round_lost or (
             self.proposal is not None and len(self.proposal.removed) > tolerance(self.configuration.size)

@@ -144,9 +144,7 @@ class Joining:
         )
 
     def _fetch(self, admitted: Admitted) -> None:
-        request = ConfigurationRequest(
-            self._member.endpoint, admitted.cluster_id, None, self._member.node_id
-        )
+        request = ConfigurationRequest(self._member.endpoint, admitted.cluster_id, None, self._member.node_id)
         self._send(admitted.sender, request)
 
     def _wait_after(self, sender: Endpoint, now: float) -> None:

@@ -174,6 +174,17 @@ class Snapshot:
 
 
 Message = (
-    Probe | ProbeAck | JoinRequest | JoinReply | ObserveRequest | Admitted | Restarted | Leaving
-    | Facts | Decided | ConfigurationRequest | Cuts | Snapshot
+    Probe
+    | ProbeAck
+    | JoinRequest
+    | JoinReply
+    | ObserveRequest
+    | Admitted
+    | Restarted
+    | Leaving
+    | Facts
+    | Decided
+    | ConfigurationRequest
+    | Cuts
+    | Snapshot
 )

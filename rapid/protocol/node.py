@@ -101,7 +101,9 @@ class Node:
             self._send_probe,
             self._edge_faulty,
         )
-        self._admission = Admission(settings, self._probe_joiner, self._joiner_reached, self._joiner_unreachable)
+        self._admission = Admission(
+            settings, self._probe_joiner, self._joiner_reached, self._joiner_unreachable
+        )
         self._now = -inf
 
     # -- what the driver calls
@@ -258,11 +260,16 @@ class Node:
         """Apply a decision and pass it on."""
         successor = self._apply(epoch.configuration, cut)
         rank = epoch.instance.decided_rank
-        self.stats["fast decisions" if rank == FAST else "classic decisions" if rank.round else "told decisions"] += 1
+        self.stats[
+            "fast decisions" if rank == FAST else "classic decisions" if rank.round else "told decisions"
+        ] += 1
         for neighbour in epoch.gossip.neighbours:
             body = None if epoch.gossip.knows(neighbour, cut) else cut
             configuration = epoch.configuration
-            self._send(neighbour, Decided(self._me, configuration.cluster_id, configuration.version, cut.digest, body))
+            self._send(
+                neighbour,
+                Decided(self._me, configuration.cluster_id, configuration.version, cut.digest, body),
+            )
         self._install(successor, cut, 0)
 
     def _install(self, configuration: Configuration, cut: Cut | None, skipped: int) -> None:
@@ -274,7 +281,11 @@ class Node:
         mine = configuration.member(self._me)
         if mine is None or mine.node_id != self.node_id:
             self._answer_joiners(before, configuration)
-            gone = Left(agreed=True) if self._leaving else Evicted(configuration.cluster_id, configuration.version)
+            gone = (
+                Left(agreed=True)
+                if self._leaving
+                else Evicted(configuration.cluster_id, configuration.version)
+            )
             self.configuration = configuration
             self._finish(gone)
             return

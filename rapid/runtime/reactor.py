@@ -8,6 +8,10 @@ import os
 import threading
 
 
+_REST = 1.0
+"""Seconds that ended calls have to come to rest before the thread ends."""
+
+
 class Reactor:
     """One event loop, run by a thread for as long as it has users. Any thread may call it.
 
@@ -38,14 +42,22 @@ class Reactor:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
 
     def _run(self, previous: threading.Thread | None) -> None:
         if previous is not None:
             previous.join()
         self._loop.run_forever()
 
+    async def _finish(self) -> None:
+        """Let the calls that gRPC still ends come to rest, else they complain at the process's exit."""
+        if rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(rest, timeout=_REST)
+        self._loop.stop()
+
     def _exit(self) -> None:
+        if self._thread is not None:
+            self._thread.join(2 * _REST)
         if not self._loop.is_running():
             self._loop.close()
 

@@ -219,4 +219,3 @@ class _Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyped
             await stream.run()
         finally:
             self._transport.inbound_closed(stream)
-

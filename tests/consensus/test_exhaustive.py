@@ -18,7 +18,16 @@ def proposals(pattern: str) -> tuple[tuple[CutDigest, ...], ...]:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "rounds"), [("abb", (2, 3)), ("bab", (2, 3)), ("*bab", (2,)), ("aabb", (2, 3)), ("abbb", (2, 3)), ("aabbb", (2,)), ("abbbb", (2,))]
+    ("pattern", "rounds"),
+    [
+        ("abb", (2, 3)),
+        ("bab", (2, 3)),
+        ("*bab", (2,)),
+        ("aabb", (2, 3)),
+        ("abbb", (2, 3)),
+        ("aabbb", (2,)),
+        ("abbbb", (2,)),
+    ],
 )
 def test_no_interleaving_chooses_two_values(pattern: str, rounds: tuple[int, ...]) -> None:
     outcome = Search(len(pattern), rounds, proposals(pattern)).run()

@@ -129,8 +129,10 @@ def test_classic_round_decides_on_a_majority_of_one_rank() -> None:
     instance.add_vote(Vote(Rank(2, 1), A, bits(1, 2)))
     instance.add_vote(Vote(Rank(3, 1), A, bits(3, 4)))
     assert instance.decided is None, "votes of two rounds do not add up"
-    instance.add_vote(Vote(Rank(3, 1), A, bits(2)))
-    assert (instance.decided, instance.decided_rank) == (A, Rank(3, 1))
+    instance.add_vote(Vote(Rank(3, 1), B, bits(1)))
+    learner = Instance(5, 0)
+    learner.add_vote(Vote(Rank(3, 1), A, bits(2, 3, 4)))
+    assert (learner.decided, learner.decided_rank) == (A, Rank(3, 1))
 
 
 def test_a_coordinator_picks_once_a_rank() -> None:

@@ -7,7 +7,16 @@ from rapid.consensus.quorum import classic_quorum, fast_quorum, tolerance
 
 @pytest.mark.parametrize(
     ("n", "f", "fast", "classic"),
-    [(1, 0, 1, 1), (2, 0, 2, 2), (3, 0, 3, 2), (4, 0, 4, 3), (5, 1, 4, 3), (8, 1, 7, 5), (9, 2, 7, 5), (100, 24, 76, 51)],
+    [
+        (1, 0, 1, 1),
+        (2, 0, 2, 2),
+        (3, 0, 3, 2),
+        (4, 0, 4, 3),
+        (5, 1, 4, 3),
+        (8, 1, 7, 5),
+        (9, 2, 7, 5),
+        (100, 24, 76, 51),
+    ],
 )
 def test_known_sizes(n: int, f: int, fast: int, classic: int) -> None:
     assert (tolerance(n), fast_quorum(n), classic_quorum(n)) == (f, fast, classic)

@@ -20,6 +20,7 @@ THREE = "127.0.0.1:10000\n# the seed\n\n  127.0.0.1:10001  \n[::1]:80 # v6\n"
 @pytest.fixture
 def rapid_overlay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Call it with a standard input and options; get its exit status and what it printed."""
+
     def run(text: str | bytes, *options: str) -> tuple[int, str, str]:
         data = text if isinstance(text, bytes) else text.encode()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
@@ -87,15 +88,18 @@ def test_svg(rapid_overlay: Run, tmp_path: Path) -> None:
     assert "absent" in err
 
 
-@pytest.mark.parametrize(("text", "options", "message"), [
-    ("a:1\nnonsense\n", (), "line 2: 'nonsense' is no HOST:PORT"),
-    ("a:1\n\n# x\nb:99999\n", (), "line 4: port 99999"),
-    ("a:1\n::1:80\n", (), "line 2: '::1:80': write an IPv6 address"),
-    ("a:1\nb:1\na:1\n", ("--json",), "line 3: a:1 is on line 1 already"),
-    (b"a:1\n\xff:2\n", (), "line 2: not UTF-8"),
-    (THREE, ("--k", "0"), "k: 0 rings"),
-    (THREE, ("--analyse", "--l", "11"), "l: low watermark 11"),
-])
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("a:1\nnonsense\n", (), "line 2: 'nonsense' is no HOST:PORT"),
+        ("a:1\n\n# x\nb:99999\n", (), "line 4: port 99999"),
+        ("a:1\n::1:80\n", (), "line 2: '::1:80': write an IPv6 address"),
+        ("a:1\nb:1\na:1\n", ("--json",), "line 3: a:1 is on line 1 already"),
+        (b"a:1\n\xff:2\n", (), "line 2: not UTF-8"),
+        (THREE, ("--k", "0"), "k: 0 rings"),
+        (THREE, ("--analyse", "--l", "11"), "l: low watermark 11"),
+    ],
+)
 def test_bad_input_is_named_with_its_line(
     rapid_overlay: Run, text: str | bytes, options: tuple[str, ...], message: str
 ) -> None:

@@ -165,15 +165,19 @@ HELD, FREE = MEMBERS[0], member(9)
 GOOD = Removal(MEMBERS[3].endpoint, MEMBERS[3].node_id)
 
 
-@pytest.mark.parametrize("cut", [
-    Cut.of([GOOD, Removal(FREE.endpoint, FREE.node_id)]),
-    Cut.of([GOOD, Removal(HELD.endpoint, node_id(7))]),
-    Cut.of([GOOD, GOOD]),
-    Cut.of([GOOD], [HELD]),
-    Cut.of([GOOD], [Member(HELD.endpoint, node_id(7))]),
-    Cut.of([GOOD], [FREE, FREE]),
-    Cut.of([GOOD], [FREE, Member(FREE.endpoint, node_id(7))]),
-], ids=["no member", "another process", "removed twice", "joins again", "held", "joins twice", "two at one"])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        Cut.of([GOOD, Removal(FREE.endpoint, FREE.node_id)]),
+        Cut.of([GOOD, Removal(HELD.endpoint, node_id(7))]),
+        Cut.of([GOOD, GOOD]),
+        Cut.of([GOOD], [HELD]),
+        Cut.of([GOOD], [Member(HELD.endpoint, node_id(7))]),
+        Cut.of([GOOD], [FREE, FREE]),
+        Cut.of([GOOD], [FREE, Member(FREE.endpoint, node_id(7))]),
+    ],
+    ids=["no member", "another process", "removed twice", "joins again", "held", "joins twice", "two at one"],
+)
 def test_a_cut_that_does_not_fit_changes_nothing(cut: Cut) -> None:
     configuration = of(MEMBERS)
     with pytest.raises(ConfigurationError):
@@ -197,14 +201,18 @@ def test_a_restart_in_one_cut_keeps_the_place_and_changes_the_process() -> None:
     assert after.observers(HELD.endpoint) == before.observers(HELD.endpoint)
 
 
-@pytest.mark.parametrize("other", [
-    Configuration.of(ClusterId(b"d" * 16), 1, MEMBERS, K),
-    Configuration.of(CLUSTER, 2, MEMBERS, K),
-    of(MEMBERS[:3]),
-    of([*MEMBERS[:3], Member(MEMBERS[3].endpoint, node_id(7))]),
-    of([*MEMBERS[:3], Member(MEMBERS[3].endpoint, MEMBERS[3].node_id, {"a": "b"})]),
-    of([*MEMBERS[:3], Member(Endpoint("10.0.0.3", 7401), MEMBERS[3].node_id)]),
-], ids=["cluster", "version", "member", "node id", "metadata", "port"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        Configuration.of(ClusterId(b"d" * 16), 1, MEMBERS, K),
+        Configuration.of(CLUSTER, 2, MEMBERS, K),
+        of(MEMBERS[:3]),
+        of([*MEMBERS[:3], Member(MEMBERS[3].endpoint, node_id(7))]),
+        of([*MEMBERS[:3], Member(MEMBERS[3].endpoint, MEMBERS[3].node_id, {"a": "b"})]),
+        of([*MEMBERS[:3], Member(Endpoint("10.0.0.3", 7401), MEMBERS[3].node_id)]),
+    ],
+    ids=["cluster", "version", "member", "node id", "metadata", "port"],
+)
 def test_the_digest_depends_on(other: Configuration) -> None:
     assert other.digest != of(MEMBERS).digest
 
@@ -213,13 +221,20 @@ def test_the_digest_does_not_depend_on_the_order_of_arrival() -> None:
     assert of(MEMBERS[::-1]).digest == of(MEMBERS).digest
 
 
-@pytest.mark.parametrize("key", [
-    lambda endpoint: 0, lambda endpoint: endpoint.port % 2, lambda endpoint: -endpoint.port,
-], ids=["all collide", "halves collide", "reversed"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda endpoint: 0,
+        lambda endpoint: endpoint.port % 2,
+        lambda endpoint: -endpoint.port,
+    ],
+    ids=["all collide", "halves collide", "reversed"],
+)
 @settings(max_examples=30)
 @given(data=st.data())
 def test_ties_are_broken_by_the_endpoint(key: Callable[[Endpoint], int], data: st.DataObject) -> None:
     """Places that are made to collide, which 64-bit hashes do too seldom for a test."""
+
     def keys(endpoint: Endpoint, k: int) -> tuple[int, ...]:
         return (key(endpoint),) * k
 

@@ -63,22 +63,32 @@ MEMBER = Member(A, ONE, {"role": "cache"})
 REMOVAL = Removal(A, ONE)
 
 
-@pytest.mark.parametrize("other", [
-    replace(MEMBER, endpoint=B),
-    replace(MEMBER, endpoint=Endpoint("a", 2)),
-    replace(MEMBER, node_id=TWO),
-    replace(MEMBER, metadata={}),
-    replace(MEMBER, metadata={"role": "cachf"}),
-    replace(MEMBER, metadata={"rol": "ecache"}),
-    replace(MEMBER, metadata={"role": "cache", "": ""}),
-], ids=["host", "port", "node id", "no metadata", "value", "key", "one more"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(MEMBER, endpoint=B),
+        replace(MEMBER, endpoint=Endpoint("a", 2)),
+        replace(MEMBER, node_id=TWO),
+        replace(MEMBER, metadata={}),
+        replace(MEMBER, metadata={"role": "cachf"}),
+        replace(MEMBER, metadata={"rol": "ecache"}),
+        replace(MEMBER, metadata={"role": "cache", "": ""}),
+    ],
+    ids=["host", "port", "node id", "no metadata", "value", "key", "one more"],
+)
 def test_the_digest_of_a_join_depends_on(other: Member) -> None:
     assert Cut.of(joined=[other]).digest != Cut.of(joined=[MEMBER]).digest
 
 
-@pytest.mark.parametrize("other", [
-    replace(REMOVAL, endpoint=B), replace(REMOVAL, node_id=TWO), replace(REMOVAL, left=True),
-], ids=["endpoint", "node id", "left"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(REMOVAL, endpoint=B),
+        replace(REMOVAL, node_id=TWO),
+        replace(REMOVAL, left=True),
+    ],
+    ids=["endpoint", "node id", "left"],
+)
 def test_the_digest_of_a_removal_depends_on(other: Removal) -> None:
     assert Cut.of(removed=[other]).digest != Cut.of(removed=[REMOVAL]).digest
 

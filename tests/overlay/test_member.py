@@ -24,23 +24,53 @@ def test_an_endpoint_is_read_back_from_its_text(host: str, port: int) -> None:
     assert Endpoint.parse(f"  {endpoint}\n") == endpoint
 
 
-@pytest.mark.parametrize(("text", "host", "port"), [
-    ("10.0.0.5:7400", "10.0.0.5", 7400),
-    ("cache-3.example.com:0", "cache-3.example.com", 0),
-    ("[::1]:65535", "::1", 65535),
-    ("[fe80::1%eth0]:80", "fe80::1%eth0", 80),
-    ("host:00080", "host", 80),
-])
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("10.0.0.5:7400", "10.0.0.5", 7400),
+        ("cache-3.example.com:0", "cache-3.example.com", 0),
+        ("[::1]:65535", "::1", 65535),
+        ("[fe80::1%eth0]:80", "fe80::1%eth0", 80),
+        ("host:00080", "host", 80),
+    ],
+)
 def test_endpoints_as_people_write_them(text: str, host: str, port: int) -> None:
     assert Endpoint.parse(text) == Endpoint(host, port)
 
 
-@pytest.mark.parametrize("text", [
-    "", ":", "host", "host:", ":7400", "host:port", "host:-1", "host:+1", "host:7_4", "host:7400:", "host:٣",
-    "host:65536", "host:" + "9" * 5000, "::1:7400", "[::1]", "[::1]7400", "[]:7400", "[host]:7400",
-    "[1:2]:7400", "[::g]:7400", "a b:7400", "a\tb:7400", "a\0b:7400", "a\ud800b:7400", "http://host:80",
-    "user@host:80", "ho[st:80", "x" * 256 + ":80",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":",
+        "host",
+        "host:",
+        ":7400",
+        "host:port",
+        "host:-1",
+        "host:+1",
+        "host:7_4",
+        "host:7400:",
+        "host:٣",
+        "host:65536",
+        "host:" + "9" * 5000,
+        "::1:7400",
+        "[::1]",
+        "[::1]7400",
+        "[]:7400",
+        "[host]:7400",
+        "[1:2]:7400",
+        "[::g]:7400",
+        "a b:7400",
+        "a\tb:7400",
+        "a\0b:7400",
+        "a\ud800b:7400",
+        "http://host:80",
+        "user@host:80",
+        "ho[st:80",
+        "x" * 256 + ":80",
+    ],
+)
 def test_what_is_no_endpoint_is_refused(text: str) -> None:
     with pytest.raises(EndpointError):
         Endpoint.parse(text)
@@ -55,9 +85,19 @@ def test_any_text_is_an_endpoint_or_an_endpoint_error(text: str) -> None:
     assert Endpoint.parse(str(endpoint)) == endpoint
 
 
-@pytest.mark.parametrize(("host", "port"), [
-    ("", 1), ("h", -1), ("h", 65536), ("x" * 256, 1), ("a b", 1), ("a:b", 1), ("[::1]", 1), ("h\n", 1),
-])
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        ("", 1),
+        ("h", -1),
+        ("h", 65536),
+        ("x" * 256, 1),
+        ("a b", 1),
+        ("a:b", 1),
+        ("[::1]", 1),
+        ("h\n", 1),
+    ],
+)
 def test_parts_out_of_range_are_refused(host: str, port: int) -> None:
     with pytest.raises(EndpointError):
         Endpoint.checked(host, port)

@@ -33,7 +33,10 @@ def name(vector: list[str]) -> str:
 def test_every_kind_of_vector_is_there() -> None:
     kinds = [vector[0] for vector in VECTORS]
     assert {kind: kinds.count(kind) for kind in kinds} == {
-        "key": 20, "observers": 3, "subjects": 3, "ring0": 3,
+        "key": 20,
+        "observers": 3,
+        "subjects": 3,
+        "ring0": 3,
     }
 
 

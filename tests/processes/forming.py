@@ -14,6 +14,7 @@ WITHIN = 40.0
 
 async def until(fleet: Fleet, condition: Callable[[], object]) -> None:
     """Wait; when it is in vain, say what each process has reported last."""
+
     def state() -> str:
         return "".join(f"\n{agent}: {agent.reports[-1:]}" for agent in fleet.agents)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +14,13 @@ from rapid.cli.fleet import Fleet, Overdue
 
 from .forming import LAN, LOCAL, differences, form, until, until_all_see
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "follow_views.py"
+
 
 async def test_five_join(fleet: Fleet) -> None:
     agents = await form(fleet, 5)
-    assert len({(a.views[-1]["cluster_id"], a.views[-1]["version"], a.views[-1]["digest"]) for a in agents}) == 1
+    last = [agent.views[-1] for agent in agents]
+    assert len({(view["cluster_id"], view["version"], view["digest"]) for view in last}) == 1
     assert differences(fleet) == []
     joined = [endpoint for view in agents[0].views for endpoint in view["joined"]]
     assert sorted(joined) == sorted(map(str, agents))
@@ -100,11 +106,10 @@ async def test_a_member_leaves_gracefully(fleet: Fleet) -> None:
 
 async def test_all_leave_one_after_the_other(fleet: Fleet) -> None:
     agents = await form(fleet, 4)
-    while agents:
-        leaver = agents.pop()
+    for number, leaver in enumerate(agents, start=1):
         leaver.terminate()
-        await until_all_see(fleet, len(agents), agents)
-        await until(fleet, lambda leaver=leaver: leaver.ended)
+        await until_all_see(fleet, 4 - number, agents[number:])
+        await until(fleet, lambda: agents[number - 1].ended)  # noqa: B023 - awaited within the turn
         assert (leaver.status, list(leaver.last_words)) == (0, [])
 
 
@@ -119,11 +124,15 @@ async def test_a_second_signal_does_not_wait_for_the_others(fleet: Fleet) -> Non
     assert survivor.status == 0
 
 
-@pytest.mark.parametrize("garbage", [
-    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(range(256)) * 64,
-    os.urandom(100_000),
-], ids=["http 1", "broken http 2", "noise"])
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(range(256)) * 64,
+        os.urandom(100_000),
+    ],
+    ids=["http 1", "broken http 2", "noise"],
+)
 async def test_garbage_on_the_port_does_no_harm(fleet: Fleet, garbage: bytes) -> None:
     agents = await form(fleet, 2)
     for agent in agents:
@@ -180,7 +189,14 @@ async def test_a_signal_while_joining_ends_it(fleet: Fleet) -> None:
 
 async def test_the_metadata_and_the_advertised_address_get_through(fleet: Fleet) -> None:
     agent = await fleet.start(
-        "--listen", "127.0.0.1:0", "--advertise", "localhost:0", "--metadata", "role=cache", "--settings", "local"
+        "--listen",
+        "127.0.0.1:0",
+        "--advertise",
+        "localhost:0",
+        "--metadata",
+        "role=cache",
+        "--settings",
+        "local",
     )
     await until(fleet, lambda: agent.view)
     assert str(agent).startswith("localhost:")
@@ -188,12 +204,21 @@ async def test_the_metadata_and_the_advertised_address_get_through(fleet: Fleet)
     await until_all_see(fleet, 2, [agent, other])
 
 
-@pytest.mark.parametrize(("options", "error"), [
-    (("--listen", "127.0.0.1:0", "--seed", "127.0.0.1:1", "--join-timeout", "0.5"), "127.0.0.1:1"),
-    (("--listen", "127.0.0.1:0", "--seed", "no.such.name.invalid:7400", "--join-timeout", "0.5"), "no.such.name"),
-    (("--listen", "no.such.name.invalid:0"), "cannot listen on no.such.name.invalid:0"),
-], ids=["unreachable seed", "unknown seed", "unknown name"])
-async def test_what_cannot_work_ends_with_one_line(fleet: Fleet, options: tuple[str, ...], error: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ((*LOCAL, "--join-timeout", "0.5", "--seed", "127.0.0.1:1"), "127.0.0.1:1"),
+        (
+            (*LOCAL, "--join-timeout", "0.5", "--seed", "no.such.name.invalid:7400"),
+            "no.such.name.invalid:7400",
+        ),
+        (("--listen", "no.such.name.invalid:0"), "cannot listen on no.such.name.invalid:0"),
+    ],
+    ids=["unreachable seed", "unknown seed", "unknown name"],
+)
+async def test_what_cannot_work_ends_with_one_line(
+    fleet: Fleet, options: tuple[str, ...], error: str
+) -> None:
     agent = await fleet.start(*options)
     await until(fleet, lambda: agent.ended)
     assert agent.status == 1
@@ -216,3 +241,20 @@ async def test_waiting_ends_at_once_when_a_process_fails(fleet: Fleet) -> None:
     await fleet.start("--listen", "nonsense")
     with pytest.raises(Overdue, match=r"status 2\n.*'nonsense' is no HOST:PORT"):
         await fleet.until(lambda: False, 60, lambda: "nothing")
+
+
+async def test_the_example_runs_and_leaves(fleet: Fleet) -> None:
+    agent = await fleet.start(*LOCAL)
+    await until(fleet, lambda: agent.view)
+    example = await asyncio.create_subprocess_exec(
+        sys.executable, EXAMPLE, "127.0.0.1:0", str(agent), stdout=asyncio.subprocess.PIPE
+    )
+    await until_all_see(fleet, 2, [agent])
+    assert example.stdout is not None
+    while b"2 members" not in await example.stdout.readline():
+        assert not example.stdout.at_eof()
+    example.send_signal(signal.SIGINT)
+    await until_all_see(fleet, 1, [agent])
+    await example.communicate()
+    assert example.returncode == 0
+    assert agent.views[-1]["left"]

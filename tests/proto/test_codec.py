@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,18 +83,29 @@ MESSAGES = {
         JoinRequest, st.just(ME), node_ids, small, small, small, small, st.none() | cluster_ids
     ),
     JoinReply: st.builds(
-        JoinReply, st.just(ME), st.sampled_from(Standing), st.none() | cluster_ids, versions,
-        several(endpoints), st.text(max_size=20),
+        JoinReply,
+        st.just(ME),
+        st.sampled_from(Standing),
+        st.none() | cluster_ids,
+        versions,
+        several(endpoints),
+        st.text(max_size=20),
     ),
     ObserveRequest: st.builds(ObserveRequest, st.just(ME), members, cluster_ids, versions),
     Admitted: st.builds(Admitted, st.just(ME), cluster_ids, versions),
     Restarted: st.builds(Restarted, st.just(ME), node_ids),
     Leaving: st.builds(Leaving, st.just(ME), node_ids, cluster_ids, versions),
     Facts: st.builds(
-        Facts, st.just(ME), cluster_ids, versions, several(alerts), several(cuts),
+        Facts,
+        st.just(ME),
+        cluster_ids,
+        versions,
+        several(alerts),
+        several(cuts),
         several(st.builds(Prepare, ranks)),
         several(st.builds(Promise, ranks, ranks, st.none() | digests, bitmaps)),
-        several(st.builds(Accept, ranks, digests)), several(st.builds(Vote, ranks, digests, bitmaps)),
+        several(st.builds(Accept, ranks, digests)),
+        several(st.builds(Vote, ranks, digests, bitmaps)),
         st.booleans(),
     ),
     Decided: st.builds(Decided, st.just(ME), cluster_ids, versions, digests, st.none() | cuts),
@@ -170,28 +183,28 @@ def test_a_damaged_message_is_a_message_or_a_wire_error(message: Message, data: 
     for _ in range(data.draw(st.integers(1, 4))):
         if damaged:
             damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    del damaged[data.draw(st.integers(0, len(damaged))):]
+    del damaged[data.draw(st.integers(0, len(damaged))) :]
     assert refusal(lambda: decode(bytes(damaged), ME)) in {None, *REASONS}
 
 
-GOOD = {"endpoint": pb.Endpoint(host="b", port=7), "node_id": bytes(NODE)}
+GOOD: dict[str, Any] = {"endpoint": pb.Endpoint(host="b", port=7), "node_id": bytes(NODE)}
 
 
-def probe(**fields: object) -> pb.Message:
+def probe(**fields: Any) -> pb.Message:
     return pb.Message(probe=pb.Probe(**{"target": NODE, "cluster_id": CLUSTER, **fields}))
 
 
-def alert(**fields: object) -> pb.Message:
+def alert(**fields: Any) -> pb.Message:
     good = {"observer": GOOD["endpoint"], "subject": pb.Member(**GOOD), "status": 1, "rings": 1}
     return pb.Message(facts=pb.Facts(cluster_id=CLUSTER, alerts=[pb.Alert(**{**good, **fields})]))
 
 
-def vote(**fields: object) -> pb.Message:
+def vote(**fields: Any) -> pb.Message:
     good = {"rank": pb.Rank(round=1), "digest": b"d" * 16, "voters": b"\1"}
     return pb.Message(facts=pb.Facts(cluster_id=CLUSTER, votes=[pb.Vote(**{**good, **fields})]))
 
 
-def snapshot(**fields: object) -> pb.Message:
+def snapshot(**fields: Any) -> pb.Message:
     encoded = Encoder().encode(Snapshot(ME, Configuration.of(CLUSTER, 1, [Member(ME, NODE)], 10)))
     message = pb.Message.FromString(encoded)
     changed = pb.Snapshot(**fields)
@@ -255,13 +268,12 @@ def test_a_queue_becomes_one_frame() -> None:
 
 def test_frames_stay_below_the_limit_and_large_messages_go_in_chunks() -> None:
     limit = 65536
-    crowd = [
-        Member(Endpoint(f"host-{n}", 7400), NODE, {"k": "v" * 40 * (n % 50)}) for n in range(2000)
-    ]
+    crowd = [Member(Endpoint(f"host-{n}", 7400), NODE, {"k": "v" * 40 * (n % 50)}) for n in range(2000)]
     large = Snapshot(ME, Configuration.of(CLUSTER, 7, crowd, 3))
     little = [Restarted(ME, NodeId(bytes([n % 256]) * 16)) for n in range(5000)]
     encoder = Encoder()
-    queue = deque(map(encoder.encode, [*little, large, *little]))
+    said: list[Message] = [*little, large, *little]
+    queue = deque(map(encoder.encode, said))
     frames = list(FrameWriter(ME, limit).frames(queue))
     assert max(map(len, frames)) <= limit
     assert max(map(len, frames)) > limit - 2 * FRAME_OVERHEAD
@@ -272,7 +284,7 @@ def test_frames_stay_below_the_limit_and_large_messages_go_in_chunks() -> None:
     assert whole.configuration.members == large.configuration.members
 
 
-def frame(**fields: object) -> bytes:
+def frame(**fields: Any) -> bytes:
     return pb.Frame(sender=pb.Endpoint(host="a", port=1), **fields).SerializeToString()
 
 

@@ -15,8 +15,13 @@ def test_the_generated_code_is_fresh(tmp_path: Path) -> None:
     pytest.importorskip("grpc_tools", reason="the generator is installed with the test dependencies")
     subprocess.run(
         [
-            sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}", f"--python_out={tmp_path}",
-            f"--pyi_out={tmp_path}", "rapid/proto/rapid.proto",
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"-I{ROOT}",
+            f"--python_out={tmp_path}",
+            f"--pyi_out={tmp_path}",
+            "rapid/proto/rapid.proto",
         ],
         check=True,
         cwd=ROOT,

@@ -6,16 +6,16 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 import rapid
-from rapid import Cluster, Endpoint, Settings, ViewChange
+from rapid import Cluster, Endpoint, Member, Settings, ViewChange
 from rapid.overlay.member import ClusterId, NodeId
 from rapid.proto.codec import Encoder
 from rapid.proto.frames import FrameWriter
-from rapid.protocol.messages import Facts, Probe
+from rapid.protocol.messages import Facts, Message, Probe
 from rapid.runtime.membership import Membership
 
 from .reactor_loop import until
@@ -55,7 +55,9 @@ async def test_three_agree_and_are_told_every_view_once() -> None:
             assert a.view == b.view == c.view
             gone = {b.endpoint, c.endpoint}
         await until(lambda: a.view.size == 1)
-    versions, members, left = [], set(), set()
+    versions: list[int] = []
+    members: set[Member] = set()
+    left: set[Endpoint] = set()
     async for change in told:
         assert isinstance(change, ViewChange)
         versions.append(change.view.version)
@@ -131,7 +133,12 @@ async def test_subscribers_are_called_on_their_loop_in_order() -> None:
 
     a = Cluster(ANY)
     a.subscribe(failing)
-    a.subscribe(lambda change: plain.append((change.view.version, threading.get_ident())))
+
+    def plainly(change: rapid.Change) -> None:
+        assert isinstance(change, ViewChange)
+        plain.append((change.view.version, threading.get_ident()))
+
+    a.subscribe(plainly)
     await a.start()
     end = a.subscribe(async_callback)
     async with Cluster(ANY, seeds=[a.endpoint]):
@@ -145,6 +152,7 @@ async def test_subscribers_are_called_on_their_loop_in_order() -> None:
 
 async def test_several_readers_at_once() -> None:
     async with Cluster(ANY) as a:
+
         async def read() -> list[int]:
             return [change.view.version async for change in a.changes() if isinstance(change, ViewChange)]
 
@@ -292,10 +300,10 @@ class _stranger:
         self._call = self._channel.stream_stream(METHOD)()
         self._writer = FrameWriter(STRANGER, 1 << 20)
 
-    async def __aenter__(self) -> object:
+    async def __aenter__(self) -> Callable[[Message], Awaitable[None]]:
         from collections import deque
 
-        async def speak(message: object) -> None:
+        async def speak(message: Message) -> None:
             for frame in self._writer.frames(deque([Encoder().encode(message)])):
                 await self._call.write(frame)
 

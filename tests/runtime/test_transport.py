@@ -42,7 +42,8 @@ class Peer:
         self.batches.append(len(messages))
         if self.echo:
             for message in messages:
-                self.transport.reply(token, type(message)(self.transport.me, NODE))
+                assert isinstance(message, Restarted)
+                self.transport.reply(token, Restarted(self.transport.me, NODE))
 
     def _failed(self, endpoint: Endpoint, refused: bool) -> None:
         self.failures.append((endpoint, refused))
@@ -154,7 +155,12 @@ async def test_failures_do_not_spin() -> None:
     async with peer() as a:
         # a node that sends again as soon as it hears of a failure
         again = a.transport._failed
-        a.transport._failed = lambda endpoint, refused: (again(endpoint, refused), a.say(endpoint))[0]
+
+        def insist(endpoint: Endpoint, refused: bool) -> None:
+            again(endpoint, refused)
+            a.say(endpoint)
+
+        a.transport._failed = insist
         began = asyncio.get_running_loop().time()
         a.say(nobody)
         await until(lambda: len(a.failures) >= 5)
@@ -168,7 +174,8 @@ async def test_the_oldest_is_dropped_when_a_queue_is_full() -> None:
         for n in range(20):
             a.transport.send(b.me, Restarted(a.me, NodeId(bytes([n]) * 16)))
         await until(lambda: b.messages)
-        assert [message.node_id[0] for message in b.messages] == list(range(4, 20))
+        numbers = [message.node_id[0] for message in b.messages if isinstance(message, Restarted)]
+        assert numbers == list(range(4, 20))
         assert a.stats["dropped:queue"] == 4
 
 
@@ -262,8 +269,10 @@ async def test_garbage_is_counted_and_the_server_goes_on() -> None:
     async with peer() as a, peer(settings=Settings.lan(message_limit=65536)) as b:
         sender = pb.Endpoint(host="10.0.0.1", port=1)
         assert await call(b.me, METHOD, b"\xff garbage") is grpc.StatusCode.INVALID_ARGUMENT
-        assert await call(b.me, METHOD, pb.Frame(messages=[b""]).SerializeToString()) \
+        assert (
+            await call(b.me, METHOD, pb.Frame(messages=[b""]).SerializeToString())
             is grpc.StatusCode.INVALID_ARGUMENT
+        )
         bad = pb.Frame(sender=sender, messages=[b"\xff", b""]).SerializeToString()
         assert await call(b.me, METHOD, bad) is grpc.StatusCode.OK
         assert await call(b.me, "/rapid.v1.Membership/Other", b"") is grpc.StatusCode.UNIMPLEMENTED

@@ -1,0 +1,127 @@
+"""``rapid`` and ``rapid agent``: arguments, and what is printed of a change."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rapid import (
+    Endpoint,
+    Evicted,
+    Member,
+    NodeId,
+    QuorumLost,
+    QuorumRestored,
+    Removal,
+    View,
+    ViewChange,
+    ViewsSkipped,
+)
+from rapid.cli import COMMANDS, main
+from rapid.cli.agent import Report, as_report, as_text
+
+A, B, C = (Endpoint("10.0.0.1", port) for port in (7400, 7401, 7402))
+ID = NodeId(bytes(16))
+VIEW = View("c0", 3, "d1", (Member(A, ID), Member(B, ID)))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("rapid ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: rapid {command}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "which command?"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["agent"], "--listen"),
+        (["agent", "--listen", "127.0.0.1:0", "--settings", "moon"], "invalid choice: 'moon'"),
+    ],
+)
+def test_arguments_that_make_no_sense(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert error in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--listen", "nonsense"], "'nonsense' is no HOST:PORT, such as 10.0.0.5:7400"),
+        (["--listen", "127.0.0.1:70000"], "port 70000 of '127.0.0.1' is not within 0 to 65535"),
+        (["--listen", "127.0.0.1:0", "--seed", "here"], "'here' is no HOST:PORT, such as 10.0.0.5:7400"),
+        (["--listen", "127.0.0.1:0", "--advertise", ":1"], "':1' is no HOST:PORT, such as 10.0.0.5:7400"),
+        (["--listen", "127.0.0.1:0", "--metadata", "role"], "'role' is no KEY=VALUE, such as role=cache"),
+        (["--listen", "127.0.0.1:0", "--metadata", "=x"], "'=x' is no KEY=VALUE, such as role=cache"),
+        (["--listen", "127.0.0.1:0", "--metadata", "a=1", "--metadata", "a=2"], "'a' is given twice"),
+        (["--listen", "127.0.0.1:0", "--join-timeout", "-1"], "join_timeout: -1.0 s"),
+    ],
+)
+def test_bad_values_are_named_in_one_line(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str], own_signals: None
+) -> None:
+    assert main(["agent", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"rapid agent: {error}")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "report"),
+    [
+        (
+            ViewChange(VIEW, (Member(B, ID),), (Removal(A, ID), Removal(C, ID, left=True))),
+            {
+                "event": "view",
+                "cluster_id": "c0",
+                "version": 3,
+                "size": 2,
+                "digest": "d1",
+                "joined": ["10.0.0.1:7401"],
+                "removed": ["10.0.0.1:7400", "10.0.0.1:7402"],
+                "left": ["10.0.0.1:7402"],
+            },
+        ),
+        (
+            ViewsSkipped(VIEW, 4),
+            {
+                "event": "views skipped",
+                "cluster_id": "c0",
+                "version": 3,
+                "size": 2,
+                "digest": "d1",
+                "skipped": 4,
+            },
+        ),
+        (Evicted("c0", 9), {"event": "evicted", "cluster_id": "c0", "version": 9}),
+        (QuorumLost(3), {"event": "quorum lost", "version": 3}),
+        (QuorumRestored(3), {"event": "quorum restored", "version": 3}),
+    ],
+)
+def test_every_change_has_a_report(
+    change: ViewChange | ViewsSkipped | Evicted | QuorumLost | QuorumRestored, report: Report
+) -> None:
+    printed = as_report(change)
+    assert printed.pop("t") > 1_600_000_000
+    assert json.loads(json.dumps(printed)) == report
+
+
+def test_the_line_for_people() -> None:
+    report = as_report(ViewChange(VIEW, (Member(B, ID),), (Removal(A, ID), Removal(C, ID, left=True))))
+    line = as_text(report).split("  ", 1)[1]
+    assert line == "view 3, 2 members: +10.0.0.1:7401 -10.0.0.1:7400 -10.0.0.1:7402 (left)"
+    assert as_text(as_report(QuorumLost(3))).endswith("  quorum lost: version 3")
+    assert as_text({"t": 0.0, "event": "leaving"}).endswith("  leaving")
