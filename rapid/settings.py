@@ -31,7 +31,7 @@ class Settings:
     """... and at the latest this long after the first."""
     join_quiet: float = 0.02
     """The quiet that a first, lone join waits for instead of ``batch_quiet``."""
-    gossip_interval: float = 0.02
+    gossip_interval: float = 0.05
     """The least time between two batches of facts to the neighbours in a large cluster."""
     everyone_limit: int = 21
     """Up to this many members all are gossip neighbours; beyond it, the subjects on the rings."""

@@ -120,7 +120,11 @@ class Monitor:
             self._rest(edge, max(now, edge.sent_at + self._settings.probe_interval))
 
     def refused(self, endpoint: Endpoint, now: float) -> None:
-        """The host answered that no such process listens, or a connection to it was reset."""
+        """The host answered that no such process listens, or a connection to it was reset.
+
+        Processes seldom go alone: the other subjects are asked at once, so that those that went
+        together are reported together.
+        """
         edge = self.edges.get(endpoint)
         if edge is None:
             return
@@ -128,6 +132,8 @@ class Monitor:
             self.hurry(endpoint, now)
         else:
             self._failed(edge, now, now + self._settings.probe_retry)
+        for other in self.edges:
+            self.hurry(other, now)
 
     def hurry(self, endpoint: Endpoint, now: float) -> None:
         """Probe this subject as soon as the retry interval allows."""

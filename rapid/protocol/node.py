@@ -92,7 +92,7 @@ class Node:
         self._quorum_lost = False
         self._future: list[Facts] = []
         self._asked_at: dict[Endpoint, float] = {}
-        self._unequal: Counter[Endpoint] = Counter()
+        self._unequal: dict[Endpoint, tuple[int, int]] = {}
         self._history = History(settings.history)
         self._monitor = Monitor(
             settings,
@@ -339,9 +339,11 @@ class Node:
         if epoch is None or ack.facts == epoch.gossip.digest:
             self._unequal.pop(ack.sender, None)
             return
-        self._unequal[ack.sender] += 1
-        if self._unequal[ack.sender] >= 2:  # once may be a fact on its way
-            self._unequal[ack.sender] = 0
+        digests = (epoch.gossip.digest, ack.facts)
+        if self._unequal.get(ack.sender) != digests:  # facts may be on their way
+            self._unequal[ack.sender] = digests
+        else:
+            del self._unequal[ack.sender]
             self.stats["anti-entropy exchanges"] += 1
             self._send(ack.sender, epoch.gossip.everything(complete=True))
 

@@ -7,7 +7,6 @@ import atexit
 import os
 import threading
 
-
 _REST = 1.0
 """Seconds that ended calls have to come to rest before the thread ends."""
 
