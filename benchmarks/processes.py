@@ -47,7 +47,7 @@ def main() -> int:
         print(json.dumps(runs[-1]), flush=True)
     numbers = [name for name, value in runs[0].items() if isinstance(value, int | float)]
     print(json.dumps({"median": {name: statistics.median(run[name] for run in runs) for name in numbers}}))
-    return max(run["status"] for run in runs)
+    return max(int(run["status"]) for run in runs)
 
 
 if __name__ == "__main__":
