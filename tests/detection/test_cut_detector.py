@@ -1,0 +1,187 @@
+"""The cut detector against a slow, obvious oracle (paper section 4.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rapid.detection.alert import Alert, Status
+from rapid.detection.cut_detector import CutDetector, ring_bits
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.cut import Cut, Removal
+from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
+
+CLUSTER = ClusterId(bytes(16))
+K = 10
+
+
+def member(number: int) -> Member:
+    return Member(Endpoint("10.0.0.1", 7000 + number), NodeId(number.to_bytes(16, "big")))
+
+
+def configuration(size: int) -> Configuration:
+    return Configuration.of(CLUSTER, 1, map(member, range(size)), K)
+
+
+@dataclass(frozen=True)
+class Said:
+    """One ring's report of one subject, as the oracle keeps it."""
+
+    subject: Member
+    ring: int
+    leaving: bool
+
+
+def oracle(view: Configuration, alerts: list[Alert], h: int, low: int) -> tuple[Cut | None, set[Endpoint]]:
+    """All anew from the whole list: the proposal, and who is unstable."""
+    said = {
+        Said(alert.subject, ring, alert.status is Status.LEAVING)
+        for alert in alerts
+        for ring in range(K)
+        if alert.rings >> ring & 1
+    }
+    subjects = {report.subject for report in said}
+    heard = {subject: {report.ring for report in said if report.subject == subject} for subject in subjects}
+    failing = {
+        subject.endpoint for subject in subjects if subject.endpoint in view and len(heard[subject]) >= low
+    }
+    counted = {}
+    for subject in subjects:
+        rings = set(heard[subject])
+        if low <= len(rings) < h:
+            inside = subject.endpoint in view
+            watchers = view.observers(subject.endpoint) if inside else view.subjects(subject.endpoint)
+            rings |= {ring for ring, watcher in enumerate(watchers) if watcher in failing}
+        counted[subject] = rings
+    unstable = {subject.endpoint for subject in subjects if low <= len(counted[subject]) < h}
+    stable = [subject for subject in subjects if len(counted[subject]) >= h]
+    if unstable or not stable:
+        return None, unstable
+    removed = [
+        Removal(
+            subject.endpoint,
+            subject.node_id,
+            2 * sum(report.leaving for report in said if report.subject == subject) > len(counted[subject]),
+        )
+        for subject in stable
+        if subject.endpoint in view
+    ]
+    return Cut.of(removed, [subject for subject in stable if subject.endpoint not in view]), unstable
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Configuration, list[Alert]]:
+    """A configuration and valid alerts in some order, most edges of a few subjects among them."""
+    size = draw(st.integers(2, 24))
+    view = configuration(size)
+    numbers = draw(st.lists(st.integers(0, size + 4), min_size=1, max_size=5, unique=True))
+    alerts = []
+    for number in numbers:
+        subject = member(number)
+        inside = subject.endpoint in view
+        watchers = view.observers(subject.endpoint) if inside else view.subjects(subject.endpoint)
+        leaves = draw(st.booleans())
+        for watcher in dict.fromkeys(watchers):
+            if draw(st.integers(0, 9)) == 0:
+                continue
+            status = Status.UP if not inside else Status.LEAVING if leaves else Status.DOWN
+            alerts.append(Alert(watcher, subject, status, ring_bits(watchers, watcher)))
+    return view, draw(st.permutations(alerts))
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories(), st.sampled_from([(9, 3), (9, 4), (10, 1), (6, 3), (8, 8)]))
+def test_like_the_oracle_after_every_alert(
+    history: tuple[Configuration, list[Alert]], marks: tuple[int, int]
+) -> None:
+    view, alerts = history
+    detector = CutDetector(view, *marks)
+    for at, alert in enumerate(alerts, start=1):
+        assert detector.problem(alert) is None
+        assert detector.add(alert)
+        proposed = detector.propose()
+        expected, unstable = oracle(view, alerts[:at], *marks)
+        assert proposed == expected
+        assert {tally.subject.endpoint for tally in detector.unstable} == unstable
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories(), st.randoms())
+def test_order_and_repetition_do_not_matter(
+    history: tuple[Configuration, list[Alert]], random: object
+) -> None:
+    view, alerts = history
+    first, second = CutDetector(view, 9, 3), CutDetector(view, 9, 3)
+    for alert in alerts:
+        first.add(alert)
+    for alert in [*reversed(alerts), *alerts]:
+        second.add(alert)
+    assert first.propose() == second.propose()
+
+
+def report(detector: CutDetector, view: Configuration, subject: Member, rings: int) -> None:
+    """Report the subject down on its first ``rings`` rings."""
+    for ring, watcher in enumerate(view.observers(subject.endpoint)[:rings]):
+        detector.add(Alert(watcher, subject, Status.DOWN, 1 << ring))
+
+
+def test_section_4_2_below_the_low_mark_is_noise() -> None:
+    view = configuration(50)
+    detector = CutDetector(view, 9, 3)
+    report(detector, view, member(0), 2)
+    report(detector, view, member(1), 9)
+    cut = detector.propose()
+    assert cut is not None
+    assert [removal.endpoint for removal in cut.removed] == [member(1).endpoint]
+
+
+def test_section_4_2_between_the_marks_blocks() -> None:
+    view = configuration(200)
+    detector = CutDetector(view, 9, 3)
+    report(detector, view, member(0), 3)
+    report(detector, view, member(1), 9)
+    assert detector.propose() is None
+    report(detector, view, member(0), 9)
+    cut = detector.propose()
+    assert cut is not None
+    assert len(cut.removed) == 2
+
+
+def test_what_is_inferred_does_not_hide_what_is_reported() -> None:
+    view = configuration(3)
+    detector = CutDetector(view, 9, 3)
+    first, second = member(0), member(1)
+    for subject, observer in ((first, member(2)), (second, member(2))):
+        rings = ring_bits(view.observers(subject.endpoint), observer.endpoint)
+        detector.add(Alert(observer.endpoint, subject, Status.DOWN, rings))
+    assert detector.propose() is not None
+    assert detector.implicit > 0
+    rings = ring_bits(view.observers(first.endpoint), second.endpoint)
+    assert detector.add(Alert(second.endpoint, first, Status.DOWN, rings)), "the others must still get it"
+
+
+@pytest.mark.parametrize(
+    ("alert", "problem"),
+    [
+        (Alert(member(9).endpoint, member(0), Status.DOWN, 1), "observer is no member"),
+        (Alert(member(1).endpoint, member(9), Status.DOWN, 1), "subject is no member"),
+        (Alert(member(1).endpoint, member(0), Status.UP, 1), "joiner is a member already"),
+        (Alert(member(1).endpoint, member(0), Status.DOWN, 0), "observer does not hold these rings"),
+        (
+            Alert(member(1).endpoint, member(0), Status.DOWN, (1 << K) - 1),
+            "observer does not hold these rings",
+        ),
+        (Alert(member(1).endpoint, member(0), Status.DOWN, 1 << 20), "observer does not hold these rings"),
+    ],
+)
+def test_what_does_not_count(alert: Alert, problem: str) -> None:
+    assert CutDetector(configuration(4), 9, 3).problem(alert) == problem
+
+
+def test_an_earlier_process_at_the_address_is_no_member() -> None:
+    stale = Member(member(0).endpoint, NodeId(b"x" * 16))
+    alert = Alert(member(1).endpoint, stale, Status.DOWN, 1)
+    assert CutDetector(configuration(4), 9, 3).problem(alert) == "subject is no member"
