@@ -8,11 +8,12 @@ PYTEST_FLAGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint types proto clean
+.PHONY: help demo test verify lint types proto clean
 
 help:
 	@echo "make demo    30 processes form a cluster, 5 are killed, the others agree"
 	@echo "make test    the tests"
+	@echo "make verify  the long checks"
 	@echo "make lint    ruff"
 	@echo "make types   mypy, strict"
 	@echo "make proto   generate the protobuf code anew"
@@ -23,6 +24,9 @@ demo: $(VENV)/.installed-cli
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+verify: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m verify --timeout 3600 $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

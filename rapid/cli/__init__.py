@@ -11,6 +11,7 @@ from importlib import import_module
 COMMANDS = {
     "agent": "run one member until it is told to stop, and print its views",
     "demo": "run many members here, kill some, and watch the others agree",
+    "simulate": "try the protocol in many seeded worlds full of faults",
     "overlay": "print who observes whom among any endpoints",
 }
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="rapid",
         description="Stable and consistent cluster membership.",
-        epilog="\n".join(["commands:", *(f"  {name:<8} {what}" for name, what in COMMANDS.items())]),
+        epilog="\n".join(["commands:", *(f"  {name:<9} {what}" for name, what in COMMANDS.items())]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")

@@ -1,0 +1,117 @@
+"""An address in the world, and the lives of the processes that run there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.cut import Cut
+from rapid.overlay.member import Endpoint
+from rapid.protocol.messages import Message
+from rapid.protocol.node import Node
+from rapid.protocol.outputs import Event
+from rapid.settings import Settings
+from rapid.simulation.links import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A view that a process installed: when, which, by which cut (None: it came whole), past how many."""
+
+    at: float
+    configuration: Configuration
+    cut: Cut | None
+    skipped: int
+
+
+class Place:
+    """One address: its present process, if any, and the state of its host and links."""
+
+    __slots__ = (
+        "delay", "down", "egress", "endpoint", "groups", "index", "ingress", "life", "links", "lives",
+        "metadata", "rate", "seeds", "settings",
+    )  # fmt: skip
+
+    def __init__(
+        self, index: int, endpoint: Endpoint, seeds: tuple[Endpoint, ...], metadata: Mapping[str, str] | None,
+        settings: Settings,
+    ) -> None:  # fmt: skip
+        self.index = index
+        self.endpoint = endpoint
+        self.seeds = seeds
+        self.metadata = metadata
+        self.settings = settings
+        self.life: Life | None = None
+        self.lives: list[Life] = []
+        self.down = False
+        """The host is gone: it answers nothing, not even by refusing."""
+        self.delay = 0.0
+        self.rate = 1.0
+        self.links: dict[Place, Link] = {}
+        self.ingress: Link | None = None
+        self.egress: Link | None = None
+        self.groups = 0
+        """A bitmap of the sides of a partition that this address is on; 0: reaches everyone."""
+
+    def __repr__(self) -> str:
+        return str(self.endpoint)
+
+
+class Life:
+    """One process, from its start to its end."""
+
+    __slots__ = (
+        "_local", "_rate", "_since", "alive", "arrivals", "busy_until", "done", "events", "inbox", "node",
+        "number", "ordinal", "paused", "place", "refusals", "token", "views", "wake_at",
+    )  # fmt: skip
+
+    def __init__(self, place: Place, number: int, node: Node, now: float, clock: float) -> None:
+        self.place = place
+        self.number = number
+        self.ordinal = len(place.lives) + 1
+        """Which process of its address this is, from 1."""
+        self.node = node
+        self.token = (place.endpoint, number)
+        """The way back to this process, and to no later one at its address."""
+        self.alive = True
+        self.done = False
+        """It left, was evicted or could not join; the protocol is over for it."""
+        self.paused = False
+        self.inbox: list[tuple[int, Message | None, Life | None]] = []
+        self.busy_until = 0.0
+        self.wake_at = inf
+        self.arrivals: dict[Place, float] = {}
+        """When the latest message to each address arrives: later ones do not overtake it."""
+        self.refusals: set[Place] = set()
+        self.views: list[Seen] = []
+        self.events: list[tuple[float, Event]] = []
+        """What the application was told, other than views and rejected messages."""
+        self._since = now
+        self._local = clock
+        self._rate = place.rate
+
+    def clock(self, now: float) -> float:
+        """What this process's own monotonic clock reads."""
+        return self._local + (now - self._since) * self._rate
+
+    def when(self, local: float) -> float:
+        """The world's time at which this process's clock reads ``local``."""
+        return self._since + (local - self._local) / self._rate
+
+    def drift(self, now: float, rate: float) -> None:
+        """From now on this clock runs ``rate`` times as fast as the world's."""
+        self._local, self._since, self._rate = self.clock(now), now, rate
+
+    @property
+    def configuration(self) -> Configuration | None:
+        return self.views[-1].configuration if self.views else None
+
+    @property
+    def live(self) -> bool:
+        """It runs (or is paused), and belongs or wants to belong to a cluster."""
+        return self.alive and not self.done
+
+    def __repr__(self) -> str:
+        return f"{self.place.endpoint}#{self.ordinal}"

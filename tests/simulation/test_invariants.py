@@ -1,0 +1,132 @@
+"""The checks find what they are there for."""
+
+from __future__ import annotations
+
+import pytest
+
+from rapid.consensus.facts import FAST, NO_RANK, Promise, Rank, Vote
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.cut import Cut, CutDigest
+from rapid.overlay.member import Member, NodeId
+from rapid.protocol.messages import Facts
+from rapid.protocol.outputs import Installed
+from rapid.simulation import InvariantViolation, Life, World, state_size
+from rapid.simulation.swarm import run_seed
+
+ONE, OTHER = CutDigest(b"1" * 16), CutDigest(b"2" * 16)
+
+
+def cluster(n: int = 5) -> World:
+    world = World(1)
+    world.add_members(n)
+    world.start()
+    world.expect_agreement(30.0)
+    return world
+
+
+def speaker(world: World) -> tuple[Life, Configuration, int]:
+    life = world.live[0]
+    view = life.configuration
+    assert view is not None
+    index = view.index(life.place.endpoint)
+    assert index is not None
+    return life, view, 1 << index
+
+
+def say(
+    world: World,
+    life: Life,
+    view: Configuration,
+    votes: tuple[Vote, ...] = (),
+    promises: tuple[Promise, ...] = (),
+) -> None:
+    facts = Facts(life.place.endpoint, view.cluster_id, view.version, votes=votes, promises=promises)
+    world.invariants.said(life, facts)
+
+
+def test_the_canary_trips_and_its_report_replays() -> None:
+    outcome = run_seed(5, canary=True)
+    assert outcome.problem is not None
+    assert "canary" in outcome.problem
+    assert outcome.trace
+    again = run_seed(5, canary=True)
+    assert (again.problem, again.trace) == (outcome.problem, outcome.trace)
+
+
+def test_two_votes_at_one_rank() -> None:
+    world = cluster()
+    life, view, bit = speaker(world)
+    say(world, life, view, (Vote(FAST, ONE, bit),))
+    with pytest.raises(InvariantViolation, match=r"I4.*votes twice"):
+        say(world, life, view, (Vote(FAST, OTHER, bit),))
+
+
+@pytest.mark.parametrize("vote_first", [False, True])
+def test_a_vote_below_a_promise(vote_first: bool) -> None:
+    world = cluster()
+    life, view, bit = speaker(world)
+    vote, promise = (Vote(FAST, ONE, bit),), (Promise(Rank(2, 1), NO_RANK, None, bit),)
+    first, second = ((vote, ()), ((), promise)) if vote_first else (((), promise), (vote, ()))
+    say(world, life, view, *first)
+    with pytest.raises(InvariantViolation, match=r"I4.*though it promised"):
+        say(world, life, view, *second)
+
+
+def test_a_promise_that_hides_a_vote() -> None:
+    world = cluster()
+    life, view, bit = speaker(world)
+    say(world, life, view, (Vote(FAST, ONE, bit),))
+    with pytest.raises(InvariantViolation, match=r"I4.*never cast"):
+        say(world, life, view, (), (Promise(Rank(2, 1), FAST, OTHER, bit),))
+
+
+def test_a_vote_passed_on_that_its_voter_never_cast() -> None:
+    world = cluster()
+    life, view, bit = speaker(world)
+    with pytest.raises(InvariantViolation, match=r"I4.*never said"):
+        say(world, life, view, (Vote(FAST, ONE, 0b11111 & ~bit),))
+
+
+def test_a_view_that_nobody_decided() -> None:
+    world = cluster()
+    life, view, _ = speaker(world)
+    successor = view.apply(Cut.of(joined=[Member(world.add("x:1"), NodeId(b"x" * 16))]))
+    with pytest.raises(InvariantViolation, match=r"I[36]"):
+        world.invariants.installed(life, Installed(successor, Cut.of(), 0))
+
+
+def test_a_view_with_other_contents() -> None:
+    world = cluster()
+    life, view, _ = speaker(world)
+    members = [member for member in view.members if str(member.endpoint) != "m4:7400"]
+    forged = Configuration.of(view.cluster_id, view.version, members, view.k)
+    life.views.pop()
+    with pytest.raises(InvariantViolation, match=r"I1"):
+        world.invariants.installed(life, Installed(forged, None, 0))
+
+
+def test_a_gap_in_the_chain() -> None:
+    world = cluster()
+    life, view, _ = speaker(world)
+    later = Configuration.of(view.cluster_id, view.version + 2, view.members, view.k)
+    with pytest.raises(InvariantViolation, match=r"I2"):
+        world.invariants.installed(life, Installed(later, None, 0))
+
+
+def test_no_agreement_is_reported_with_who_holds_what() -> None:
+    world = cluster(4)
+    world.crash(["m2:7400", "m3:7400"])
+    with pytest.raises(InvariantViolation, match=r"no agreement within 20.0 s: 2 live; 2 hold v2 of 4"):
+        world.expect_agreement(20.0)
+
+
+def test_state_does_not_grow_with_churn() -> None:
+    world = cluster(6)
+    sizes = []
+    for round_number in range(120):
+        world.restart(f"m{1 + round_number % 5}:7400")
+        world.expect_agreement(30.0)
+        if round_number >= 40 and round_number % 40 == 39:  # the history of past cuts is full
+            world.run(5.0)
+            sizes.append(state_size(world.live[0].node))
+    assert sizes[-1] <= sizes[0] * 1.1
