@@ -13,7 +13,7 @@ Process = tuple[Endpoint, NodeId]
 class Tally:
     """The rings on which one process was reported, and how."""
 
-    __slots__ = ("inferred", "leaving", "rings", "subject", "up")
+    __slots__ = ("expired", "inferred", "leaving", "rings", "subject", "up")
 
     def __init__(self, subject: Member, up: bool) -> None:
         self.subject = subject
@@ -21,6 +21,7 @@ class Tally:
         self.rings = 0
         self.inferred = 0
         self.leaving = 0
+        self.expired = False
 
     @property
     def covered(self) -> int:
@@ -33,10 +34,21 @@ class CutDetector:
 
     A subject reported on at least ``h`` rings is stable; on ``l`` to ``h - 1``, unstable, and then
     it blocks every proposal; on fewer, noise. Built anew for each configuration.
+
+    At most ``bearable`` members are proposed as failed. When more seem to have, then whoever would
+    agree to that is among them: the alerts are from a time that is over, and the proposal is to begin
+    afresh, with the same members.
     """
 
-    def __init__(self, configuration: Configuration, h: int, l: int) -> None:  # noqa: E741 - the paper's name
+    def __init__(
+        self,
+        configuration: Configuration,
+        h: int,
+        l: int,  # noqa: E741 - the paper's name
+        bearable: int | None = None,
+    ) -> None:
         self._configuration = configuration
+        self._bearable = configuration.size if bearable is None else bearable
         self._h = h
         self._l = l
         self._tallies: dict[Process, Tally] = {}
@@ -90,6 +102,14 @@ class CutDetector:
         """The subjects between the watermarks, oldest first."""
         return [self._tallies[process] for process in self._unstable]
 
+    def expire(self, tally: Tally) -> None:
+        """This unstable subject has blocked for too long, though all who observe it could speak.
+
+        Who is still silent is gone too. A member is taken as failed then; a joiner as not there.
+        """
+        tally.expired = True
+        self._place((tally.subject.endpoint, tally.subject.node_id), tally)
+
     @property
     def empty(self) -> bool:
         return not self._tallies
@@ -106,6 +126,8 @@ class CutDetector:
             for t in tallies
             if not t.up
         ]
+        if sum(not removal.left for removal in removed) > self._bearable:
+            return Cut.of()
         freed = {removal.endpoint for removal in removed}
         joined: dict[Endpoint, Member] = {}
         for tally in tallies:
@@ -119,9 +141,11 @@ class CutDetector:
 
     def _place(self, process: Process, tally: Tally) -> None:
         count = tally.covered.bit_count()
-        if count >= self._h:
+        if count >= self._h or (tally.expired and not tally.up):
             self._unstable.pop(process, None)
             self._stable[process] = None
+        elif tally.expired:
+            self._unstable.pop(process, None)
         elif count >= self._l:
             self._unstable[process] = None
 

@@ -55,7 +55,7 @@ class Admission:
         if joiner is None or joiner.member.node_id != member.node_id:
             joiner = self._joiners[member.endpoint] = Joiner(member, version, token)
         joiner.version = version
-        joiner.token = token
+        joiner.token = token if token is not None else joiner.token
         if joiner.reached:
             self._reached(joiner)
         elif joiner.at == inf:

@@ -15,7 +15,18 @@ from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.messages import Facts, Message
 from rapid.protocol.node import Node
-from rapid.protocol.outputs import Event, Evicted, Installed, JoinFailed, Left, Rejected, Reply, Send
+from rapid.protocol.outputs import (
+    Discover,
+    Event,
+    Evicted,
+    Installed,
+    JoinFailed,
+    Left,
+    OtherCluster,
+    Rejected,
+    Reply,
+    Send,
+)
 from rapid.settings import Settings
 from rapid.simulation.errors import InvariantViolation, ScenarioError
 from rapid.simulation.invariants import Invariants
@@ -57,12 +68,14 @@ class World:
         settings: Settings | None = None,
         *,
         latency: Distribution = LAN,
+        rejoin: bool = True,
         trace_limit: int = 500,
         canary: bool = False,
         make_node: Callable[..., Node] = Node,
     ) -> None:
         self.seed = seed
         self.settings = settings or Settings()
+        self.rejoin = rejoin
         self.now = 0.0
         self.counts: Counter[str] = Counter()
         """What happened in the network and to the processes."""
@@ -96,10 +109,13 @@ class World:
         seeds: Sequence[Address] | None = None,
         metadata: Mapping[str, str] | None = None,
         settings: Settings | None = None,
+        rejoin: bool | None = None,
+        merge: bool = False,
+        expected: int = 1,
     ) -> Endpoint:
         """Declare an address. ``seeds``: whom its processes ask to be let in; by default the first address.
 
-        ``settings``: the world's by default.
+        ``settings`` and ``rejoin``: the world's by default. The rest is as for a :class:`Node`.
         """
         endpoint = self._endpoint("address", address)
         if endpoint in self._by_endpoint:
@@ -107,16 +123,25 @@ class World:
         asked = tuple(self._endpoint("seeds", seed) for seed in seeds or ())
         if seeds is None:
             asked = (self.places[0].endpoint if self.places else endpoint,)
-        place = Place(len(self.places), endpoint, asked, metadata, settings or self.settings)
+        rejoin = self.rejoin if rejoin is None else rejoin
+        place = Place(
+            len(self.places), endpoint, asked, metadata, settings or self.settings,
+            {"rejoin": rejoin, "merge": merge, "expected": expected},
+        )  # fmt: skip
         self.places.append(place)
         self._by_endpoint[endpoint] = place
         return endpoint
 
-    def add_members(self, count: int) -> list[Endpoint]:
+    def add_members(
+        self, count: int, *, seeds: Sequence[Address] | None = None, merge: bool = False, expected: int = 1
+    ) -> list[Endpoint]:
         """Declare ``count`` more addresses: ``m0:7400``, ``m1:7400`` and so on."""
         if count < 1:
             raise ScenarioError("count", f"{count} members; take at least 1")
-        return [self.add(Endpoint(f"m{len(self.places)}", 7400)) for _ in range(count)]
+        return [
+            self.add(Endpoint(f"m{len(self.places)}", 7400), seeds=seeds, merge=merge, expected=expected)
+            for _ in range(count)
+        ]
 
     def start(self, members: Addresses = ANY, *, over: float = 0.0) -> None:
         """Start a process at each of these addresses (at each that never had one), spread over a time.
@@ -159,6 +184,16 @@ class World:
             if life is not None:
                 self._note("leaves", life)
                 life.node.leave(life.clock(self.now))
+                self._after_input(life)
+
+    def force_new_cluster(self, member: Address) -> None:
+        """Have an operator force a new cluster at this member: see :meth:`Node.force_new_cluster`."""
+        for place in self._running("member", member):
+            life = place.life
+            if life is not None:
+                self._note("forces a new cluster", life)
+                self.invariants.forced += 1
+                life.node.force_new_cluster(life.clock(self.now))
                 self._after_input(life)
 
     def pause(self, members: Addresses, seconds: float) -> None:
@@ -438,8 +473,11 @@ class World:
                         self._push(at, DELIVER, place, message, life)
             elif isinstance(output, Reply):
                 self._reply(life, output)
+            elif isinstance(output, Discover):
+                life.node.discovered(life.place.seeds, life.clock(now))
             else:
                 self._tell(life, output.event)
+        self._identify(life)
         if life.alive:
             self._schedule_wake(life)
 
@@ -460,12 +498,17 @@ class World:
         self._note("told", life, event)
         if isinstance(event, Installed):
             self.invariants.installed(life, event)
+            life.between = False
             life.views.append(Seen(self.now, event.configuration, event.cut, event.skipped))
             self.trace.mix(event.configuration.version, int.from_bytes(event.configuration.digest[:7], "big"))
         else:
             life.events.append((self.now, event))
             self.counts[type(event).__name__] += 1
-            if isinstance(event, Evicted | Left | JoinFailed):
+            if isinstance(event, Evicted):
+                life.between = True
+            if isinstance(event, Evicted | OtherCluster):
+                self._identify(life)
+            if isinstance(event, Left | JoinFailed) or (isinstance(event, Evicted) and not event.rejoining):
                 life.done = True
                 if not isinstance(event, Evicted):
                     self._end(life.place, "ended", False)
@@ -492,6 +535,15 @@ class World:
         if life.alive:
             self._wake(life)
 
+    def _identify(self, life: Life) -> None:
+        """The process may go by another node id from now on."""
+        if life.node_id is life.node.node_id:
+            return
+        life.node_id = life.node.node_id
+        self._node_ids.add((life.place.endpoint, life.node_id))
+        self.counts["node ids renewed"] += 1
+        self.trace.mix(self.now, int.from_bytes(life.node_id[:6], "big"))
+
     # -- beginnings and ends of processes
 
     def _start_later(self, place: Place, seeds: tuple[Endpoint, ...] | None, delay: float) -> None:
@@ -504,9 +556,14 @@ class World:
         self.after(delay, start)
 
     def _way_back(self, place: Place) -> tuple[Endpoint, ...]:
-        """Whom a new process asks at an old address: its seeds, and a few that are in a cluster."""
+        """Whom a new process asks at an old address: its seeds, and a few that are in a cluster.
+
+        The only seed of all would found a second cluster, as its owner would have to know.
+        """
         inside = [life.place.endpoint for life in self.live if life.configuration is not None][:3]
-        return tuple(seed for seed in (*place.seeds, *inside) if seed != place.endpoint) or place.seeds
+        if place.seeds == (place.endpoint,):
+            return tuple(seed for seed in inside if seed != place.endpoint) or place.seeds
+        return (*place.seeds, *inside)
 
     def _start(self, place: Place, seeds: tuple[Endpoint, ...]) -> None:
         if place.life is not None:
@@ -517,7 +574,7 @@ class World:
         life: Life
         node = self._make_node(
             place.endpoint, place.settings, rng, metadata=place.metadata,
-            apply=lambda parent, cut: self._apply(life, parent, cut),
+            apply=lambda parent, cut: self._apply(life, parent, cut), **place.options,
         )  # fmt: skip
         life = Life(place, len(self._lives), node, self.now, clock)
         self._node_ids.add((place.endpoint, node.node_id))

@@ -10,7 +10,7 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Endpoint
 from rapid.protocol.messages import Message
 from rapid.protocol.node import Node
-from rapid.protocol.outputs import Event, Installed, Notify, Send
+from rapid.protocol.outputs import Discover, Event, Installed, Notify, Send
 from rapid.settings import Settings
 
 
@@ -69,6 +69,8 @@ class Net:
             if isinstance(output, Notify):
                 self.events[me].append(output.event)
                 continue
+            if isinstance(output, Discover):
+                continue  # the seeds never move
             to = output.to if isinstance(output, Send) else output.token
             assert isinstance(to, Endpoint)
             if (me, to) not in self.blocked and self.keep(me, to, output.message):
