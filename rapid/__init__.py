@@ -9,6 +9,7 @@ from rapid.errors import (
     JoinError,
     LeaveTimeout,
     MetadataError,
+    QuorumError,
     RapidError,
     SettingsError,
     StateError,
@@ -17,7 +18,16 @@ from rapid.errors import (
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.settings import Settings
-from rapid.view import Change, Evicted, QuorumLost, QuorumRestored, View, ViewChange, ViewsSkipped
+from rapid.view import (
+    Change,
+    Evicted,
+    OtherCluster,
+    QuorumLost,
+    QuorumRestored,
+    View,
+    ViewChange,
+    ViewsSkipped,
+)
 
 if TYPE_CHECKING:
     from rapid.cluster import Cluster
@@ -51,6 +61,8 @@ __all__ = [
     "Member",
     "MetadataError",
     "NodeId",
+    "OtherCluster",
+    "QuorumError",
     "QuorumLost",
     "QuorumRestored",
     "RapidError",

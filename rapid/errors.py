@@ -37,6 +37,10 @@ class LeaveTimeout(RapidError):
     """The cluster did not agree on the departure in time. The member is closed all the same."""
 
 
+class QuorumError(RapidError):
+    """A quorum of the view answers, so that no new cluster may be forced. Nothing has changed."""
+
+
 class StateError(RapidError, RuntimeError):
     """A call that this state of the member does not allow. The state is unchanged."""
 

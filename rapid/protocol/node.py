@@ -17,6 +17,7 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.protocol.catch_up import CatchUp
+from rapid.protocol.convalescence import Convalescence
 from rapid.protocol.departure import Departure
 from rapid.protocol.epoch import Epoch
 from rapid.protocol.joining import Joining
@@ -57,6 +58,10 @@ from rapid.settings import Settings
 
 WAYS_BACK = 8
 """Members of the last view that an evicted process asks besides its seeds."""
+LASTING = 100
+"""A stay of so many pauses makes the next pause after an eviction short again."""
+LONGEST = 60
+"""Of such pauses, in attempts to join."""
 ANYONE = NodeId(bytes(NodeId.SIZE))
 """The target of a probe that asks whoever is at an address."""
 
@@ -103,12 +108,14 @@ class Node:
         self._send = self._outbox.send
         self._epoch: Epoch | None = None
         self._joining: Joining | None = None
+        self._convalescence: Convalescence | None = None
         self._departure: Departure | None = None
         self._refounding: Refounding | None = None
         self._refounded: Refounded | None = None
         self._done = False
         self._quorum_lost = False
         self._backoff = settings.join_retry
+        self._member_since = -inf
         self._catch_up = CatchUp(me, settings, self._outbox)
         self._monitor = Monitor(
             settings,
@@ -250,6 +257,8 @@ class Node:
             self._joining.wake(now)
         self._monitor.wake(now)
         self._reception.wake(now)
+        if self._convalescence is not None:
+            self._convalescence.wake(now)
         if self._epoch is not None:
             self._outreach.wake(self._epoch.configuration, self._quorum_lost, now)
         if self._departure is not None and now >= self._departure.due:
@@ -265,6 +274,8 @@ class Node:
             due = min(due, self._epoch.due)
         if self._joining is not None:
             due = min(due, self._joining.due)
+        if self._convalescence is not None:
+            due = min(due, self._convalescence.due)
         if self._departure is not None:
             due = min(due, self._departure.due)
         if self._refounding is not None:
@@ -313,6 +324,7 @@ class Node:
     def _finish(self, event: Event) -> None:
         self._done = True
         self._joining = None
+        self._convalescence = None
         self._departure = None
         self._stop()
         self._outbox.notify(event)
@@ -326,13 +338,23 @@ class Node:
         self._reception.close()
         self._outreach.close()
 
-    def _begin_again(self, first: Sequence[Endpoint] = ()) -> None:
-        """Join once more, as a new process; the longer the pause the less the last stay lasted."""
+    def _begin_again(self) -> None:
+        """Join once more, as a new process, when fit to; the pause grows where no stay lasts."""
         self._stop()
         self._renew()
+        if self._now > self._member_since + LASTING * self._backoff:
+            self._backoff = self.settings.join_retry
         pause = self._backoff * (0.5 + self._rng.random())
-        self._backoff = min(2 * self._backoff, 10 * self.settings.join_attempt)
-        self._joining = self._join_through([*first, *self._ways_in()], pause=pause)
+        self._backoff = min(4 * self._backoff, LONGEST * self.settings.join_attempt)
+        self._convalescence = Convalescence(
+            self.settings, self._now, pause,
+            lambda: [way for way in self._ways_in() if way != self._me], self._probe_anyone, self._recovered,
+        )  # fmt: skip
+
+    def _recovered(self) -> None:
+        self._convalescence = None
+        self._joining = self._join_through(self._ways_in())
+        self._joining.wake(self._now)
 
     def _ways_in(self) -> list[Endpoint]:
         """The seeds, and some who were in the last view."""
@@ -345,7 +367,10 @@ class Node:
         if self._departure is None:
             self.stats["merges"] += 1
             self._cluster_id = None
-            self._begin_again([way_in])
+            self._stop()
+            self._renew()
+            self._joining = self._join_through([way_in, *self._outreach.seeds])
+            self._joining.wake(self._now)
 
     # -- the epoch
 
@@ -402,8 +427,8 @@ class Node:
             self._outbox.notify(QuorumRestored(configuration.version))
         self._reception.enter(self.node_id, before if joining is None else None, self._epoch)
         self._monitor.report_faulty()
-        if joining is None:
-            self._backoff = self.settings.join_retry
+        if joining is not None:
+            self._member_since = self._now
         if self._departure is not None:
             self._departure.announce(configuration, self.node_id)
         for facts in self._catch_up.take_kept():
@@ -444,8 +469,8 @@ class Node:
     def _probe(self, member: Member) -> None:
         self._send(member.endpoint, Probe(self._me, member.node_id, 0, *self._position()))
 
-    def _probe_anyone(self, endpoint: Endpoint) -> None:
-        self._send(endpoint, Probe(self._me, ANYONE, 0, *self._position()))
+    def _probe_anyone(self, endpoint: Endpoint, sequence: int = 0) -> None:
+        self._send(endpoint, Probe(self._me, ANYONE, sequence, *self._position()))
 
     def _on_probe(self, probe: Probe, token: Hashable | None) -> None:
         ack = ProbeAck(self._me, self.node_id, probe.sequence, *self._position())
@@ -462,6 +487,8 @@ class Node:
     def _on_ack(self, ack: ProbeAck) -> None:
         self._monitor.answered(ack.sender, ack.node_id, ack.sequence, self._now)
         self._reception.answered(ack.sender, ack.node_id, self._now)
+        if self._convalescence is not None:
+            self._convalescence.answered(ack.sequence)
         if self._refounding is not None:
             self._refounding.answered(ack.sender, ack.node_id)
         if self._compare(ack.sender, ack.cluster_id, ack.version, ack.size) and self._epoch is not None:
