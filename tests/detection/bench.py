@@ -9,7 +9,9 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
-from rapid.detection.judge import MakeJudge, Windowed
+import pytest
+
+from rapid.detection.judge import Consecutive, MakeJudge, PhiAccrual, Windowed
 from rapid.detection.monitor import Edge, Monitor
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
@@ -17,6 +19,11 @@ from rapid.settings import Settings
 
 RTT = 0.001
 LAN = Settings.lan()
+by_every_judge = pytest.mark.parametrize(
+    "judge", [Windowed(), Consecutive(), PhiAccrual()], ids=lambda judge: type(judge).__name__
+)
+SLACK = 1e-6
+"""Seconds that sums of floating point may be off."""
 
 
 @dataclass

@@ -9,9 +9,7 @@ import pytest
 from rapid.detection.judge import Consecutive
 from rapid.overlay.member import NodeId
 
-from .bench import Bench
-
-SLACK = 1e-6
+from .bench import SLACK, Bench
 
 
 def test_each_probe_is_checked_once() -> None:
