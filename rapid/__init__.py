@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from rapid.detection.judge import Consecutive, Judge, PhiAccrual, Windowed
 from rapid.errors import (
     BindError,
     ConfigurationError,
@@ -43,14 +44,17 @@ __all__ = [
     "Cluster",
     "ClusterId",
     "ConfigurationError",
+    "Consecutive",
     "Endpoint",
     "EndpointError",
     "Evicted",
     "JoinError",
+    "Judge",
     "LeaveTimeout",
     "Member",
     "MetadataError",
     "NodeId",
+    "PhiAccrual",
     "QuorumLost",
     "QuorumRestored",
     "RapidError",
@@ -61,5 +65,6 @@ __all__ = [
     "View",
     "ViewChange",
     "ViewsSkipped",
+    "Windowed",
     "WireError",
 ]
