@@ -39,6 +39,7 @@ from rapid.protocol.messages import (
     Standing,
 )
 from rapid.protocol.outputs import (
+    Check,
     Event,
     Evicted,
     Installed,
@@ -63,7 +64,8 @@ class Node:
     Every call takes the time ``now`` in seconds, which never goes backwards. After each call,
     :meth:`drain` what there is to send and to tell; call :meth:`wake` at :meth:`deadline`.
     Input from peers never raises: it is rejected, counted in ``stats`` and notified. Misuse by
-    the caller raises :class:`StateError` and changes nothing.
+    the caller raises :class:`StateError` and changes nothing. With ``checks`` each probe comes with
+    a :class:`Check`, to be answered by :meth:`checked` within the probe's timeout.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Node:
         metadata: Mapping[str, str] | None = None,
         apply: Callable[[Configuration, Cut], Configuration] = Configuration.apply,
         make_judge: MakeJudge | None = None,
+        checks: bool = False,
     ) -> None:
         self.member = Member(me, NodeId(rng.randbytes(NodeId.SIZE)), metadata or {})
         self.settings = settings
@@ -97,9 +100,11 @@ class Node:
         self._monitor = Monitor(
             settings,
             rng,
-            make_judge or (lambda: Windowed(settings.window, settings.failures)),
+            make_judge or Windowed(settings.window, settings.failures),
             self._send_probe,
             self._edge_faulty,
+            self._ask_application if checks else None,
+            self.stats,
         )
         self._admission = Admission(
             settings, self._probe_joiner, self._joiner_reached, self._joiner_unreachable
@@ -186,6 +191,12 @@ class Node:
             self._joining.unreachable(endpoint, now)
         if refused:
             self._monitor.refused(endpoint, now)
+        self._settle(now)
+
+    def checked(self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float) -> None:
+        """The :class:`Check` of this process and number has come to an end."""
+        self._now = now
+        self._monitor.checked(endpoint, node_id, sequence, passed, now)
         self._settle(now)
 
     def wake(self, now: float) -> None:
@@ -319,6 +330,9 @@ class Node:
         cluster_id, version, facts = self._position()
         probe = Probe(self._me, edge.subject.node_id, edge.sequence, cluster_id, version, facts)
         self._send(edge.subject.endpoint, probe)
+
+    def _ask_application(self, edge: Edge) -> None:
+        self._outputs.append(Check(edge.subject, edge.sequence))
 
     def _probe_joiner(self, member: Member) -> None:
         cluster_id, version, facts = self._position()

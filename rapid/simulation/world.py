@@ -15,7 +15,17 @@ from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.messages import Facts, Message
 from rapid.protocol.node import Node
-from rapid.protocol.outputs import Event, Evicted, Installed, JoinFailed, Left, Rejected, Reply, Send
+from rapid.protocol.outputs import (
+    Event,
+    Evicted,
+    Installed,
+    JoinFailed,
+    Left,
+    Notify,
+    Rejected,
+    Reply,
+    Send,
+)
 from rapid.settings import Settings
 from rapid.simulation.errors import InvariantViolation, ScenarioError
 from rapid.simulation.invariants import Invariants
@@ -438,7 +448,7 @@ class World:
                         self._push(at, DELIVER, place, message, life)
             elif isinstance(output, Reply):
                 self._reply(life, output)
-            else:
+            elif isinstance(output, Notify):
                 self._tell(life, output.event)
         if life.alive:
             self._schedule_wake(life)
