@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from rapid.detection.judge import Consecutive, Judge, PhiAccrual, Windowed
 from rapid.errors import (
     BindError,
     ConfigurationError,
@@ -53,15 +54,18 @@ __all__ = [
     "Cluster",
     "ClusterId",
     "ConfigurationError",
+    "Consecutive",
     "Endpoint",
     "EndpointError",
     "Evicted",
     "JoinError",
+    "Judge",
     "LeaveTimeout",
     "Member",
     "MetadataError",
     "NodeId",
     "OtherCluster",
+    "PhiAccrual",
     "QuorumError",
     "QuorumLost",
     "QuorumRestored",
@@ -73,5 +77,6 @@ __all__ = [
     "View",
     "ViewChange",
     "ViewsSkipped",
+    "Windowed",
     "WireError",
 ]

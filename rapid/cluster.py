@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from rapid.errors import EndpointError, JoinError, LeaveTimeout, StateError
+from rapid.detection.judge import Judge, MakeJudge
+from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError
 from rapid.overlay.member import Endpoint, NodeId, checked_metadata
 from rapid.runtime.feed import Changes, Feed
 from rapid.settings import Settings
@@ -21,6 +22,7 @@ from rapid.view import Change, View
 
 if TYPE_CHECKING:
     from rapid.runtime.membership import Membership
+    from rapid.runtime.prober import Prober
 
 log = structlog.get_logger("rapid")
 
@@ -35,6 +37,12 @@ class Cluster:
     processes to join through, best the same list everywhere; with none, or when this process is the
     first of them and no other answers, a new cluster is founded. ``metadata`` is fixed for the
     life of the member.
+
+    ``judge`` says when a member that this one watches is faulty: :class:`Windowed` (the default, as
+    ``settings`` say), :class:`Consecutive`, :class:`PhiAccrual` or one of your own. ``prober`` is an
+    async function that says of a :class:`Member` whether it is well; a member then counts as well
+    when it has answered the protocol's own probe and the prober has said True, within
+    ``settings.probe_timeout``. It is awaited on the library's thread and must not block.
 
     The protocol runs on a thread of its own: an application that blocks its event loop stays a
     member. Everything here may be used from any event loop, but not across a fork.
@@ -51,6 +59,8 @@ class Cluster:
         metadata: Mapping[str, str] | None = None,
         settings: Settings | None = None,
         advertise: str | Endpoint | None = None,
+        judge: MakeJudge | None = None,
+        prober: Prober | None = None,
     ) -> None:
         self._listen = _endpoint(listen)
         self._advertise = None if advertise is None else _endpoint(advertise)
@@ -62,6 +72,10 @@ class Cluster:
         self._seeds = tuple(map(_seed, seeds))
         self._metadata = checked_metadata(metadata or {})
         self._settings = settings or Settings.lan()
+        self._judge = judge if judge is None else _judge(judge)
+        if prober is not None and not callable(prober):
+            raise SettingsError("prober", f"{prober!r} is no async function of a member")
+        self._prober = prober
         self._pid = os.getpid()
         self._feed = Feed()
         self._membership: Membership | None = None
@@ -99,7 +113,14 @@ class Cluster:
         # gRPC is imported by those who use it
         from rapid.runtime.membership import Membership
 
-        membership = Membership(self._feed, self._settings, self._metadata, self._seeds)
+        membership = Membership(
+            self._feed,
+            self._settings,
+            self._metadata,
+            self._seeds,
+            judge=self._judge,
+            prober=self._prober,
+        )
         self._membership = membership
         for begin in self._pending:
             begin()
@@ -275,6 +296,16 @@ def _seed(value: str | Endpoint) -> Endpoint:
     if not endpoint.port or _is_wildcard(endpoint):
         raise EndpointError(f"seed {endpoint}: no process can be reached there")
     return endpoint
+
+
+def _judge(make: MakeJudge) -> MakeJudge:
+    """Find out now, and not on the protocol's thread, whether it makes judges."""
+    if not callable(make):
+        raise SettingsError("judge", f"{make!r} makes no judges; take one such as rapid.Windowed(10, 4)")
+    made = make()
+    if not isinstance(made, Judge):
+        raise SettingsError("judge", f"{make!r} makes {made!r}, which has no record() and no faulty")
+    return make
 
 
 def _is_wildcard(endpoint: Endpoint) -> bool:

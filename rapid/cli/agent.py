@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import structlog
@@ -64,6 +64,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("lan", "wan", "local"),
         default="lan",
         help="what the network is like (%(default)s)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one setting that shall differ, such as probe_interval=2; any number",
     )
     parser.add_argument(
         "--join-timeout", type=float, metavar="SECONDS", help="give up joining after this long"
@@ -212,14 +219,31 @@ def _print_text(report: Report) -> None:
 
 def _cluster(args: argparse.Namespace) -> Cluster:
     make = {"lan": Settings.lan, "wan": Settings.wan, "local": Settings.local}[args.settings]
-    settings = make() if args.join_timeout is None else make(join_timeout=args.join_timeout)
+    changes = _changes(args.set)
+    if args.join_timeout is not None:
+        changes["join_timeout"] = args.join_timeout
     return Cluster(
         args.listen,
         seeds=args.seed,
         metadata=_metadata(args.metadata),
-        settings=settings,
+        settings=make(**changes),
         advertise=args.advertise,
     )
+
+
+def _changes(pairs: list[str]) -> dict[str, float]:
+    readers = {"int": int, "float": float}
+    kinds = {field.name: field.type for field in fields(Settings) if field.type in readers}
+    changes: dict[str, float] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if name not in kinds:
+            raise SettingsError(name, f"no such setting; there are {', '.join(kinds)}")
+        try:
+            changes[name] = readers[kinds[name]](value)
+        except ValueError:
+            raise SettingsError(name, f"{value!r} is no {kinds[name]}") from None
+    return changes
 
 
 def _metadata(pairs: list[str]) -> dict[str, str]:

@@ -41,6 +41,7 @@ from rapid.protocol.messages import (
 )
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import (
+    Check,
     Event,
     Evicted,
     Installed,
@@ -72,7 +73,8 @@ class Node:
     Every call takes the time ``now`` in seconds, which never goes backwards. After each call,
     :meth:`drain` what there is to send and to tell; call :meth:`wake` at :meth:`deadline`.
     Input from peers never raises: it is rejected, counted in ``stats`` and notified. Misuse by
-    the caller raises :class:`StateError` and changes nothing.
+    the caller raises :class:`StateError` and changes nothing. With ``checks`` each probe comes with
+    a :class:`Check`, to be answered by :meth:`checked` within the probe's timeout.
 
     ``rejoin``: when the cluster goes on without this member, join it again, as a new one. ``merge``:
     when another, larger cluster is found behind a seed, join that instead. ``expected``: with more
@@ -89,6 +91,7 @@ class Node:
         metadata: Mapping[str, str] | None = None,
         apply: Callable[[Configuration, Cut], Configuration] = Configuration.apply,
         make_judge: MakeJudge | None = None,
+        checks: bool = False,
         rejoin: bool = True,
         merge: bool = False,
         expected: int = 1,
@@ -120,9 +123,11 @@ class Node:
         self._monitor = Monitor(
             settings,
             rng,
-            make_judge or (lambda: Windowed(settings.window, settings.failures)),
+            make_judge or Windowed(settings.window, settings.failures),
             self._send_probe,
             self._edge_faulty,
+            self._ask_application if checks else None,
+            self.stats,
         )
         self._reception = Reception(me, settings, self._outbox, self._probe, self._monitor.hurry)
         self._outreach = Outreach(me, settings, rng, self._outbox, merge, self._probe_anyone, self._merge)
@@ -248,6 +253,12 @@ class Node:
             self._joining.unreachable(endpoint, now)
         if refused:
             self._monitor.refused(endpoint, now)
+        self._settle(now)
+
+    def checked(self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float) -> None:
+        """The :class:`Check` of this process and number has come to an end."""
+        self._now = now
+        self._monitor.checked(endpoint, node_id, sequence, passed, now)
         self._settle(now)
 
     def wake(self, now: float) -> None:
@@ -465,6 +476,9 @@ class Node:
     def _send_probe(self, edge: Edge) -> None:
         probe = Probe(self._me, edge.subject.node_id, edge.sequence, *self._position())
         self._send(edge.subject.endpoint, probe)
+
+    def _ask_application(self, edge: Edge) -> None:
+        self._outbox.put(Check(edge.subject, edge.sequence))
 
     def _probe(self, member: Member) -> None:
         self._send(member.endpoint, Probe(self._me, member.node_id, 0, *self._position()))

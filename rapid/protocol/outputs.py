@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
-from rapid.overlay.member import ClusterId, Endpoint
+from rapid.overlay.member import ClusterId, Endpoint, Member
 from rapid.protocol.messages import Message
 
 
@@ -121,4 +121,12 @@ class Discover:
     """Look the seeds up anew and answer with :meth:`Node.discovered`; without an answer the old ones stay."""
 
 
-Output = Send | Reply | Notify | Discover
+@dataclass(slots=True)
+class Check:
+    """Have the application check this member, and tell the node by its ``checked`` with the same number."""
+
+    member: Member
+    sequence: int
+
+
+Output = Send | Reply | Notify | Discover | Check

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from rapid.overlay.member import Endpoint, NodeId
+from rapid.overlay.member import Endpoint, Member, NodeId
 from rapid.protocol.messages import Message
-from rapid.protocol.outputs import Event, Notify, Output, Rejected, Reply, Send
+from rapid.protocol.outputs import Check, Event, Installed, Notify, Output, Rejected, Reply, Send
+from rapid.runtime.prober import Checks, Prober
 from rapid.runtime.reactor import reactor
 from rapid.runtime.transport import Transport
 from rapid.settings import Settings
@@ -40,6 +41,9 @@ class Core(Protocol):
     def leave(self, now: float) -> None: ...
     def receive(self, message: Message, now: float, reply_to: Hashable | None = None) -> None: ...
     def send_failed(self, endpoint: Endpoint, now: float, *, refused: bool) -> None: ...
+    def checked(
+        self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float
+    ) -> None: ...
     def wake(self, now: float) -> None: ...
     def deadline(self) -> float | None: ...
     def drain(self) -> list[Output]: ...
@@ -50,7 +54,7 @@ class Driver:
 
     ``make(me, rng)`` builds the node once the port is known; ``happened(event)`` is called for each
     of its events, ``ended(error)`` once, at the end, with what the node raised or None. All three
-    are called on the driver's thread and must not block.
+    are called on the driver's thread and must not block; so is ``prober``, for each :class:`Check`.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Driver:
         settings: Settings,
         happened: Callable[[Event], None],
         ended: Callable[[BaseException | None], None],
+        prober: Prober | None = None,
     ) -> None:
         self._make = make
         self._settings = settings
@@ -68,6 +73,7 @@ class Driver:
         self._error: BaseException | None = None
         self._core: Core | None = None
         self._counts: Counter[str] = Counter()
+        self._checks = Checks(prober, settings.probe_timeout, self._checked, self._counts) if prober else None
         self._transport: Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reactor = reactor()
@@ -140,6 +146,8 @@ class Driver:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            if self._checks is not None:
+                await self._checks.close()
             await transport.close()
 
     def _received(self, messages: list[Message], token: Hashable) -> None:
@@ -151,6 +159,9 @@ class Driver:
 
     def _send_failed(self, endpoint: Endpoint, refused: bool) -> None:
         self._turn(lambda core, now: core.send_failed(endpoint, now, refused=refused))
+
+    def _checked(self, member: Member, sequence: int, passed: bool) -> None:
+        self._turn(lambda core, now: core.checked(member.endpoint, member.node_id, sequence, passed, now))
 
     def _turn(self, step: Callable[[Core, float], None]) -> None:
         """One input to the node, then all that it wants done."""
@@ -178,7 +189,12 @@ class Driver:
             case Notify(Rejected(reason, sender)):
                 log.debug("a message was rejected", reason=reason, sender=sender and str(sender))
             case Notify(event):
+                if self._checks is not None and isinstance(event, Installed):
+                    self._checks.forget_strangers(event.configuration)
                 self._happened(event)
+            case Check(member, sequence):
+                assert self._checks is not None, "a node says Check only when there is a prober"
+                self._checks.begin(member, sequence)
 
     def _arm(self, deadline: float | None) -> None:
         """Have the timer fire at the deadline or earlier: it then sets itself anew."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from random import Random
 
 from rapid import view as told
+from rapid.detection.judge import MakeJudge
 from rapid.errors import JoinError, StateError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Removal
@@ -24,13 +25,8 @@ from rapid.protocol.outputs import (
 )
 from rapid.runtime.driver import Core, Driver, promise
 from rapid.runtime.feed import Feed
+from rapid.runtime.prober import Prober
 from rapid.settings import Settings
-
-MakeNode = Callable[[Endpoint, Settings, Random, Mapping[str, str]], Core]
-
-
-def _node(me: Endpoint, settings: Settings, rng: Random, metadata: Mapping[str, str]) -> Core:
-    return Node(me, settings, rng, metadata=metadata)
 
 
 class Membership:
@@ -42,7 +38,9 @@ class Membership:
         settings: Settings,
         metadata: Mapping[str, str],
         seeds: Sequence[Endpoint],
-        make: MakeNode = _node,
+        *,
+        judge: MakeJudge | None = None,
+        prober: Prober | None = None,
     ) -> None:
         self._feed = feed
         self._seeds = seeds
@@ -52,11 +50,11 @@ class Membership:
         self._node_id: NodeId | None = None
 
         def make_core(me: Endpoint, rng: Random) -> Core:
-            core = make(me, settings, rng, metadata)
-            self._node_id = core.node_id
-            return core
+            node = Node(me, settings, rng, metadata=metadata, make_judge=judge, checks=prober is not None)
+            self._node_id = node.node_id
+            return node
 
-        self._driver = Driver(make_core, settings, self._happened, self._ended)
+        self._driver = Driver(make_core, settings, self._happened, self._ended, prober)
 
     def bind(self, listen: Endpoint, advertise: Endpoint | None) -> Future[Endpoint]:
         """Listen; fails with :class:`BindError`."""

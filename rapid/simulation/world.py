@@ -22,6 +22,7 @@ from rapid.protocol.outputs import (
     Installed,
     JoinFailed,
     Left,
+    Notify,
     OtherCluster,
     Rejected,
     Reply,
@@ -475,7 +476,7 @@ class World:
                 self._reply(life, output)
             elif isinstance(output, Discover):
                 life.node.discovered(life.place.seeds, life.clock(now))
-            else:
+            elif isinstance(output, Notify):
                 self._tell(life, output.event)
         self._identify(life)
         if life.alive:

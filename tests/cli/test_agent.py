@@ -68,6 +68,10 @@ def test_arguments_that_make_no_sense(
         (["--listen", "127.0.0.1:0", "--metadata", "=x"], "'=x' is no KEY=VALUE, such as role=cache"),
         (["--listen", "127.0.0.1:0", "--metadata", "a=1", "--metadata", "a=2"], "'a' is given twice"),
         (["--listen", "127.0.0.1:0", "--join-timeout", "-1"], "join_timeout: -1.0 s"),
+        (["--listen", "127.0.0.1:0", "--set", "speed=9"], "speed: no such setting; there are k, h, l, "),
+        (["--listen", "127.0.0.1:0", "--set", "window=ten"], "window: 'ten' is no int"),
+        (["--listen", "127.0.0.1:0", "--set", "window"], "window: '' is no int"),
+        (["--listen", "127.0.0.1:0", "--set", "failures=11"], "failures: 11 is not within 1 to window=10"),
     ],
 )
 def test_bad_values_are_named_in_one_line(
