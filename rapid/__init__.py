@@ -12,6 +12,7 @@ from rapid.errors import (
     RapidError,
     SettingsError,
     StateError,
+    TLSError,
     WireError,
 )
 from rapid.overlay.cut import Removal
@@ -22,6 +23,7 @@ from rapid.view import Change, Evicted, QuorumLost, QuorumRestored, View, ViewCh
 if TYPE_CHECKING:
     from rapid.cluster import Cluster
     from rapid.runtime.feed import Changes
+    from rapid.runtime.tls import TLS
 else:
 
     def __getattr__(name: str) -> object:
@@ -30,6 +32,8 @@ else:
             from rapid.cluster import Cluster as found
         elif name == "Changes":
             from rapid.runtime.feed import Changes as found
+        elif name == "TLS":
+            from rapid.runtime.tls import TLS as found
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found
@@ -37,6 +41,7 @@ else:
 
 
 __all__ = [
+    "TLS",
     "BindError",
     "Change",
     "Changes",
@@ -58,6 +63,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StateError",
+    "TLSError",
     "View",
     "ViewChange",
     "ViewsSkipped",

@@ -21,6 +21,7 @@ from rapid.view import Change, View
 
 if TYPE_CHECKING:
     from rapid.runtime.membership import Membership
+    from rapid.runtime.tls import TLS
 
 log = structlog.get_logger("rapid")
 
@@ -34,7 +35,7 @@ class Cluster:
     members reach it by, where that differs; its port 0 means the port listened on. ``seeds`` are
     processes to join through, best the same list everywhere; with none, or when this process is the
     first of them and no other answers, a new cluster is founded. ``metadata`` is fixed for the
-    life of the member.
+    life of the member. With ``tls`` this member speaks to no one without, and the other way round.
 
     The protocol runs on a thread of its own: an application that blocks its event loop stays a
     member. Everything here may be used from any event loop, but not across a fork.
@@ -51,6 +52,7 @@ class Cluster:
         metadata: Mapping[str, str] | None = None,
         settings: Settings | None = None,
         advertise: str | Endpoint | None = None,
+        tls: TLS | None = None,
     ) -> None:
         self._listen = _endpoint(listen)
         self._advertise = None if advertise is None else _endpoint(advertise)
@@ -62,6 +64,7 @@ class Cluster:
         self._seeds = tuple(map(_seed, seeds))
         self._metadata = checked_metadata(metadata or {})
         self._settings = settings or Settings.lan()
+        self._tls = tls
         self._pid = os.getpid()
         self._feed = Feed()
         self._membership: Membership | None = None
@@ -89,7 +92,8 @@ class Cluster:
     async def start(self) -> View:
         """Found or join the cluster; returns the first view that this member is in.
 
-        Raises :class:`BindError` when the address cannot be listened on, :class:`JoinError` when no
+        Raises :class:`BindError` when the address cannot be listened on, :class:`TLSError` when the
+        certificates are no good any more or do not name this member, :class:`JoinError` when no
         cluster let this member in within ``settings.join_timeout``. The member is closed then, and
         also when this is cancelled. Raises :class:`StateError` when called twice.
         """
@@ -99,7 +103,7 @@ class Cluster:
         # gRPC is imported by those who use it
         from rapid.runtime.membership import Membership
 
-        membership = Membership(self._feed, self._settings, self._metadata, self._seeds)
+        membership = Membership(self._feed, self._settings, self._metadata, self._seeds, tls=self._tls)
         self._membership = membership
         for begin in self._pending:
             begin()

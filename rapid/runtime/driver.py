@@ -15,6 +15,7 @@ from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.messages import Message
 from rapid.protocol.outputs import Event, Notify, Output, Rejected, Reply, Send
 from rapid.runtime.reactor import reactor
+from rapid.runtime.tls import TLS
 from rapid.runtime.transport import Transport
 from rapid.settings import Settings
 
@@ -59,11 +60,13 @@ class Driver:
         settings: Settings,
         happened: Callable[[Event], None],
         ended: Callable[[BaseException | None], None],
+        tls: TLS | None = None,
     ) -> None:
         self._make = make
         self._settings = settings
         self._happened = happened
         self._ended = ended
+        self._tls = tls
         self._stopping = asyncio.Event()
         self._error: BaseException | None = None
         self._core: Core | None = None
@@ -77,7 +80,8 @@ class Driver:
     def start(self, listen: Endpoint, advertise: Endpoint | None) -> Future[Endpoint]:
         """Start; the result is the endpoint that the node is known by. Exactly once.
 
-        It fails with :class:`BindError` when the port cannot be taken; the driver has ended then.
+        It fails with :class:`BindError` when the port cannot be taken and with :class:`TLSError` when
+        the certificates are no good; the driver has ended then.
         """
         bound: Future[Endpoint] = promise()
         asyncio.run_coroutine_threadsafe(self._main(listen, advertise, bound), self._loop)
@@ -127,7 +131,7 @@ class Driver:
             self._finished.set_result(None)
 
     async def _serve(self, listen: Endpoint, advertise: Endpoint | None, bound: Future[Endpoint]) -> None:
-        transport = Transport(self._settings, self._received, self._send_failed, self._counts)
+        transport = Transport(self._settings, self._received, self._send_failed, self._counts, self._tls)
         self._transport = transport
         try:
             me = await transport.bind(listen)

@@ -24,6 +24,7 @@ from rapid.protocol.outputs import (
 )
 from rapid.runtime.driver import Core, Driver, promise
 from rapid.runtime.feed import Feed
+from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 
 MakeNode = Callable[[Endpoint, Settings, Random, Mapping[str, str]], Core]
@@ -43,6 +44,8 @@ class Membership:
         metadata: Mapping[str, str],
         seeds: Sequence[Endpoint],
         make: MakeNode = _node,
+        *,
+        tls: TLS | None = None,
     ) -> None:
         self._feed = feed
         self._seeds = seeds
@@ -56,10 +59,10 @@ class Membership:
             self._node_id = core.node_id
             return core
 
-        self._driver = Driver(make_core, settings, self._happened, self._ended)
+        self._driver = Driver(make_core, settings, self._happened, self._ended, tls)
 
     def bind(self, listen: Endpoint, advertise: Endpoint | None) -> Future[Endpoint]:
-        """Listen; fails with :class:`BindError`."""
+        """Listen; fails with :class:`BindError` or :class:`TLSError`."""
         self._bound = self._driver.start(listen, advertise)
         return self._bound
 
