@@ -17,6 +17,7 @@ from rapid.proto import rapid_pb2 as pb
 from rapid.protocol.messages import Message, Restarted, Snapshot
 from rapid.runtime import streams, transport
 from rapid.runtime.streams import METHOD, target
+from rapid.runtime.tls import TLS
 from rapid.runtime.transport import Transport
 from rapid.settings import Settings
 
@@ -29,12 +30,14 @@ ANY = Endpoint("127.0.0.1", 0)
 class Peer:
     """A transport that writes down what it is told."""
 
-    def __init__(self, settings: Settings | None = None, *, echo: bool = False) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, echo: bool = False, tls: TLS | None = None
+    ) -> None:
         self.stats: Counter[str] = Counter()
         self.messages: list[Message] = []
         self.batches: list[int] = []
         self.failures: list[tuple[Endpoint, bool]] = []
-        self.transport = Transport(settings or Settings.lan(), self._received, self._failed, self.stats)
+        self.transport = Transport(settings or Settings.lan(), self._received, self._failed, self.stats, tls)
         self.echo = echo
 
     def _received(self, messages: list[Message], token: Hashable) -> None:
@@ -59,9 +62,9 @@ class Peer:
 
 @asynccontextmanager
 async def peer(
-    listen: Endpoint = ANY, settings: Settings | None = None, *, echo: bool = False
+    listen: Endpoint = ANY, settings: Settings | None = None, *, echo: bool = False, tls: TLS | None = None
 ) -> AsyncIterator[Peer]:
-    made = Peer(settings, echo=echo)
+    made = Peer(settings, echo=echo, tls=tls)
     await made.transport.serve(await made.transport.bind(listen))
     try:
         yield made
