@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+DAYS_LIMIT = 825
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rapid certs``."""
@@ -38,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
         return _fail(
             "the package 'cryptography' is not installed; pip install 'rapid-membership[tls]'", status=1
         )
-    if not 1 <= args.days <= 3650:
-        return _fail(f"--days {args.days}: take 1 to 3650", status=2)
+    if not 1 <= args.days <= DAYS_LIMIT:
+        return _fail(f"--days {args.days}: take 1 to {DAYS_LIMIT}", status=2)
     try:
         names = alternative_names(args.host)
     except CertificateError as problem:

@@ -259,4 +259,7 @@ def _explained(details: str) -> str:
     """What people are told of a failure."""
     if "resolv" in details:
         return "its name does not resolve"
+    if "execute_batch" in details:
+        # a write that met the end of the stream hides from grpc.aio what it ended with
+        return "the stream broke"
     return "connection refused" if "onnection refused" in details else details or "closed by the peer"

@@ -466,7 +466,7 @@ async def test_a_sender_that_the_certificate_does_not_name(authority: Authority)
             )
             assert b.stats[IMPOSTOR] == count
         # not even later, on a stream that began well
-        code, _ = await call(b.me, holder, claims("10.0.0.7"), claims("10.0.0.8"), claims("10.0.0.7"))
+        code, _ = await call(b.me, holder, claims("10.0.0.7"), claims("10.0.0.8"))
         assert code is grpc.StatusCode.PERMISSION_DENIED
         assert {message.sender.host for message in b.messages} == {"10.0.0.7", "node1.example"}
         assert b.stats["messages received"] == 3
