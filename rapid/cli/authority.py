@@ -31,7 +31,7 @@ CA = "ca"
 _SKEW = timedelta(hours=1)
 """How much earlier than now a certificate begins, for machines whose clocks are behind."""
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
-_DNS_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
+_DNS_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE | re.ASCII)
 
 
 class CertificateError(RapidError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,10 @@ class _Stream:
             stats["frames sent"] += 1
             stats["bytes sent"] += len(frame)
 
+    def _break_off(self) -> None:
+        self.closed = True
+        self._drop_queue()
+
     def _drop_queue(self) -> None:
         if self._queue:
             self._transport.stats["dropped:stream"] += len(self._queue)
@@ -129,9 +134,13 @@ class InboundStream(_Stream):
     async def _write(self) -> None:
         try:
             await self._write_queue(self._context)
-        except (*_ENDED, TimeoutError):
-            self.closed = True
-            self._drop_queue()
+        except TimeoutError:
+            self._break_off()
+            # else a peer that comes to life again would speak and hear nothing; told once it has room
+            with contextlib.suppress(grpc.aio.AbortError, *_ENDED):
+                await self._context.abort(grpc.StatusCode.UNAVAILABLE, "replies are not read: timed out")
+        except _ENDED:
+            self._break_off()
         finally:
             self.writing = None
 

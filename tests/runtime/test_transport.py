@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import pytest
@@ -250,6 +250,35 @@ async def test_a_peer_that_stops_reading_is_given_up(monkeypatch: pytest.MonkeyP
         assert a.failures == [(mute, False)]
     stuck.set()
     await server.stop(0)
+
+
+@on_reactor
+async def test_a_peer_that_does_not_read_its_replies_loses_its_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "WRITE_TIMEOUT", 0.2)
+    crowd = [Member(Endpoint(f"host-{n}", 7400), NODE, {"k": "v" * 1000}) for n in range(5000)]
+    large = Configuration.of(ClusterId(b"c" * 16), 1, crowd, 1)
+    async with peer() as b:
+
+        def reply(messages: list[Message], token: Hashable) -> None:
+            for _ in range(4):
+                b.transport.reply(token, Snapshot(b.me, large))
+
+        b.transport.received = reply
+        channel = grpc.aio.insecure_channel(target(b.me), options=[("grpc.enable_http_proxy", 0)])
+        async with channel:
+            exchange = channel.stream_stream(METHOD)()
+            sender = pb.Endpoint(host="10.0.0.1", port=1)
+            message = pb.Message(restarted=pb.Restarted(node_id=NODE)).SerializeToString()
+            await exchange.write(pb.Frame(sender=sender, messages=[message]).SerializeToString())
+            await until(lambda: any(stream.closed for stream in b.transport._inbound))
+            # once it reads again, it finds that this is over
+            with suppress(grpc.aio.AioRpcError):
+                while await exchange.read() is not grpc.aio.EOF:
+                    continue
+            assert await exchange.code() is grpc.StatusCode.UNAVAILABLE
+            await until(lambda: not b.transport._inbound)
 
 
 async def call(to: Endpoint, method: str, *frames: bytes) -> grpc.StatusCode:
