@@ -25,6 +25,8 @@ IDLE = 60.0
 """Seconds without a send after which the stream to a peer is closed."""
 REOPEN = 0.05
 """Seconds between a failure of a peer's stream and the next try, so that no failure spins."""
+HANDSHAKE = 20.0
+"""Seconds that who connects has until HTTP/2 is spoken; then the connection is closed."""
 DEPARTURE = 0.25
 """Seconds that what is queued may take to leave at :meth:`Transport.close`."""
 
@@ -98,6 +100,7 @@ class Transport:
                 ("grpc.max_receive_message_length", RECEIVE_SLACK * limit),
                 ("grpc.max_send_message_length", limit),
                 ("grpc.max_concurrent_streams", 16),
+                ("grpc.server_handshake_timeout_ms", int(HANDSHAKE * 1000)),
                 ("grpc.http2.bdp_probe", 0),
                 # peers ping when they have heard nothing for a while; that is no abuse
                 ("grpc.http2.max_ping_strikes", 0),

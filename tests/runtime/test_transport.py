@@ -339,6 +339,18 @@ async def test_garbage_on_the_raw_port_hurts_nobody() -> None:
 
 
 @on_reactor
+async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "HANDSHAKE", 0.2)
+    async with peer() as b:
+        reader, writer = await asyncio.open_connection(*b.me)
+        async with asyncio.timeout(15):
+            # the server greets first, in HTTP/2, and then hears nothing
+            while await reader.read(4096):
+                continue
+        writer.close()
+
+
+@on_reactor
 async def test_ipv6() -> None:
     try:
         async with peer(Endpoint("::1", 0)) as b, peer() as a:
