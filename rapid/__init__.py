@@ -14,6 +14,7 @@ from rapid.errors import (
     RapidError,
     SettingsError,
     StateError,
+    TLSError,
     WireError,
 )
 from rapid.overlay.cut import Removal
@@ -33,6 +34,7 @@ from rapid.view import (
 if TYPE_CHECKING:
     from rapid.cluster import Cluster
     from rapid.runtime.feed import Changes
+    from rapid.runtime.tls import TLS
 else:
 
     def __getattr__(name: str) -> object:
@@ -41,6 +43,8 @@ else:
             from rapid.cluster import Cluster as found
         elif name == "Changes":
             from rapid.runtime.feed import Changes as found
+        elif name == "TLS":
+            from rapid.runtime.tls import TLS as found
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found
@@ -48,6 +52,7 @@ else:
 
 
 __all__ = [
+    "TLS",
     "BindError",
     "Change",
     "Changes",
@@ -74,6 +79,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StateError",
+    "TLSError",
     "View",
     "ViewChange",
     "ViewsSkipped",

@@ -15,14 +15,17 @@ import structlog
 
 from rapid.detection.judge import Judge, MakeJudge
 from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError
-from rapid.overlay.member import Endpoint, NodeId, checked_metadata
+from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
 from rapid.runtime.feed import Changes, Feed
 from rapid.settings import Settings
 from rapid.view import Change, View
 
 if TYPE_CHECKING:
+    from rapid.runtime.discovery import SeedProvider
     from rapid.runtime.membership import Membership
+    from rapid.runtime.options import Options
     from rapid.runtime.prober import Prober
+    from rapid.runtime.tls import TLS
 
 log = structlog.get_logger("rapid")
 
@@ -33,10 +36,21 @@ class Cluster:
     """Membership of one cluster, for one process life: start it, read views, leave.
 
     ``listen`` is the address to serve on (port 0: any free one), ``advertise`` the one that other
-    members reach it by, where that differs; its port 0 means the port listened on. ``seeds`` are
-    processes to join through, best the same list everywhere; with none, or when this process is the
-    first of them and no other answers, a new cluster is founded. ``metadata`` is fixed for the
-    life of the member.
+    members reach it by, where that differs; its port 0 means the port listened on. ``metadata`` is
+    fixed for the life of the member. With ``tls`` this member speaks to no one without, and the other
+    way round.
+
+    ``seeds`` are processes to join through, best the same list everywhere, or an async function that
+    gives them (``rapid.discovery`` has some). Names are resolved anew at every try, and each of their
+    addresses is a seed. With no seeds, or when this process is the first of them and none of the
+    others is in a cluster, a new one is founded. With ``bootstrap_expect`` nobody founds before that
+    many processes have seen each other; one of the seeds does then, and :meth:`start` returns when
+    the view holds so many: those that start together become one cluster. With ``cluster_id`` (hex)
+    this process joins that cluster or none.
+
+    ``rejoin``: when the cluster goes on without this member (see :class:`Evicted`), it joins again.
+    ``merge``: when a larger cluster is found behind a seed, this member leaves its own and joins
+    that; without, :class:`OtherCluster` just tells of it.
 
     ``judge`` says when a member that this one watches is faulty: :class:`Windowed` (the default, as
     ``settings`` say), :class:`Consecutive`, :class:`PhiAccrual` or one of your own. ``prober`` is an
@@ -55,12 +69,17 @@ class Cluster:
         self,
         listen: str | Endpoint,
         *,
-        seeds: Iterable[str | Endpoint] = (),
+        seeds: Iterable[str | Endpoint] | SeedProvider = (),
         metadata: Mapping[str, str] | None = None,
         settings: Settings | None = None,
         advertise: str | Endpoint | None = None,
         judge: MakeJudge | None = None,
         prober: Prober | None = None,
+        tls: TLS | None = None,
+        rejoin: bool = True,
+        merge: bool = False,
+        bootstrap_expect: int = 1,
+        cluster_id: str | None = None,
     ) -> None:
         self._listen = _endpoint(listen)
         self._advertise = None if advertise is None else _endpoint(advertise)
@@ -69,13 +88,20 @@ class Cluster:
                 f"{self._advertise or self._listen}: other members cannot reach this address; "
                 "give the one that they can as advertise="
             )
-        self._seeds = tuple(map(_seed, seeds))
+        self._seeds = seeds if callable(seeds) else tuple(map(_seed, seeds))
         self._metadata = checked_metadata(metadata or {})
         self._settings = settings or Settings.lan()
         self._judge = judge if judge is None else _judge(judge)
         if prober is not None and not callable(prober):
             raise SettingsError("prober", f"{prober!r} is no async function of a member")
         self._prober = prober
+        self._tls = tls
+        self._rejoin = rejoin
+        self._merge = merge
+        if not 1 <= bootstrap_expect <= 10_000:
+            raise SettingsError("bootstrap_expect", f"{bootstrap_expect} processes; take 1 to 10000")
+        self._bootstrap_expect = bootstrap_expect
+        self._cluster_id = None if cluster_id is None else _cluster_id(cluster_id)
         self._pid = os.getpid()
         self._feed = Feed()
         self._membership: Membership | None = None
@@ -103,7 +129,8 @@ class Cluster:
     async def start(self) -> View:
         """Found or join the cluster; returns the first view that this member is in.
 
-        Raises :class:`BindError` when the address cannot be listened on, :class:`JoinError` when no
+        Raises :class:`BindError` when the address cannot be listened on, :class:`TLSError` when the
+        certificates are no good any more or do not name this member, :class:`JoinError` when no
         cluster let this member in within ``settings.join_timeout``. The member is closed then, and
         also when this is cancelled. Raises :class:`StateError` when called twice.
         """
@@ -113,14 +140,7 @@ class Cluster:
         # gRPC is imported by those who use it
         from rapid.runtime.membership import Membership
 
-        membership = Membership(
-            self._feed,
-            self._settings,
-            self._metadata,
-            self._seeds,
-            judge=self._judge,
-            prober=self._prober,
-        )
+        membership = Membership(self._feed, self._options())
         self._membership = membership
         for begin in self._pending:
             begin()
@@ -158,6 +178,16 @@ class Cluster:
                 f"no view without this member was agreed on within {self._settings.leave_timeout} s; "
                 "it is closed"
             )
+
+    async def force_new_cluster(self) -> View:
+        """Go on, as a new cluster, with those members that this one reaches; returns its first view.
+
+        For an operator, when the majority is gone for good: never do it while the others may live on
+        elsewhere, since there would be two clusters then. The version goes on, the cluster id is new.
+        Raises :class:`QuorumError` while a quorum answers, :class:`StateError` when this is no member
+        or is closed meanwhile. Nothing has changed then.
+        """
+        return await asyncio.wrap_future(self._running().force_new_cluster())
 
     async def close(self) -> None:
         """Stop at once, without a word to the others: they will find out. Any number of times."""
@@ -215,6 +245,23 @@ class Cluster:
         else:
             subscription.begin()
         return subscription.end
+
+    def _options(self) -> Options:
+        from rapid.runtime.discovery import static
+        from rapid.runtime.options import Options
+
+        return Options(
+            settings=self._settings,
+            metadata=self._metadata,
+            seeds=self._seeds if callable(self._seeds) else static(self._seeds),
+            judge=self._judge,
+            prober=self._prober,
+            tls=self._tls,
+            rejoin=self._rejoin,
+            merge=self._merge,
+            bootstrap_expect=self._bootstrap_expect,
+            cluster_id=self._cluster_id,
+        )
 
     def _require_view(self) -> View:
         self._same_process()
@@ -296,6 +343,16 @@ def _seed(value: str | Endpoint) -> Endpoint:
     if not endpoint.port or _is_wildcard(endpoint):
         raise EndpointError(f"seed {endpoint}: no process can be reached there")
     return endpoint
+
+
+def _cluster_id(text: str) -> ClusterId:
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != ClusterId.SIZE:
+        raise SettingsError("cluster_id", f"{text!r} is no {2 * ClusterId.SIZE} hexadecimal digits")
+    return ClusterId(raw)
 
 
 def _judge(make: MakeJudge) -> MakeJudge:

@@ -13,6 +13,10 @@ class SettingsError(RapidError, ValueError):
         self.field = field
 
 
+class TLSError(SettingsError):
+    """Certificates that cannot be used, or options that make no sense. The member has not started."""
+
+
 class EndpointError(RapidError, ValueError):
     """A text is no ``host:port``. Nothing was created."""
 
@@ -43,6 +47,10 @@ class QuorumError(RapidError):
 
 class StateError(RapidError, RuntimeError):
     """A call that this state of the member does not allow. The state is unchanged."""
+
+
+class IdentityError(RapidError):
+    """A peer's certificate does not bear out who it says it is. The runtime rejects and counts it."""
 
 
 class WireError(RapidError, ValueError):

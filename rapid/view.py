@@ -53,8 +53,9 @@ class ViewChange:
     """One agreed change, and the view that it led to.
 
     A change without joins and removals is a fresh beginning: the members agreed, after a failure of
-    the network that is over, that all of them are there. The first one that a reader is given has all members of its view in ``joined``: applying the
-    changes in order to an empty set always gives the view.
+    the network that is over, that all of them are there. The first one that a reader is given has
+    all members of its view in ``joined``: applying the changes in order to an empty set always gives
+    the view.
     """
 
     view: View

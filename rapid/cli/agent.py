@@ -18,8 +18,17 @@ import structlog
 
 from rapid.cluster import Cluster
 from rapid.errors import EndpointError, LeaveTimeout, MetadataError, RapidError, SettingsError
+from rapid.runtime.tls import TLS
 from rapid.settings import Settings
-from rapid.view import Change, Evicted, QuorumLost, QuorumRestored, ViewChange, ViewsSkipped
+from rapid.view import (
+    Change,
+    Evicted,
+    OtherCluster,
+    QuorumLost,
+    QuorumRestored,
+    ViewChange,
+    ViewsSkipped,
+)
 
 Report = dict[str, Any]
 """One line of output, as a JSON object."""
@@ -75,6 +84,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--join-timeout", type=float, metavar="SECONDS", help="give up joining after this long"
     )
+    parser.add_argument(
+        "--bootstrap-expect",
+        type=int,
+        default=1,
+        metavar="N",
+        help="found no cluster before N processes have seen each other, and wait for them (%(default)s)",
+    )
+    parser.add_argument("--cluster-id", metavar="HEX", help="join this cluster or none")
+    parser.add_argument("--no-rejoin", action="store_true", help="end when evicted, instead of joining again")
+    parser.add_argument(
+        "--merge", action="store_true", help="join a larger cluster when one is found behind a seed"
+    )
+    parser.add_argument("--tls-ca", metavar="FILE", help="trust these authorities; with it, TLS is required")
+    parser.add_argument("--tls-certificate", metavar="FILE", help="this member's certificate chain")
+    parser.add_argument("--tls-key", metavar="FILE", help="its private key")
     parser.add_argument("--json", action="store_true", help="print JSON objects")
     parser.add_argument(
         "--wait",
@@ -183,8 +207,12 @@ def as_report(change: Change) -> Report:
                 digest=view.digest,
                 skipped=skipped,
             )
-        case Evicted(cluster_id, version):
-            return _now("evicted", cluster_id=cluster_id, version=version)
+        case Evicted(cluster_id, version, rejoining):
+            return _now("evicted", cluster_id=cluster_id, version=version, rejoining=rejoining)
+        case OtherCluster(endpoint, cluster_id, size, merging):
+            return _now(
+                "other cluster", endpoint=str(endpoint), cluster_id=cluster_id, size=size, merging=merging
+            )
         case QuorumLost(version):
             return _now("quorum lost", version=version)
         case QuorumRestored(version):
@@ -228,7 +256,21 @@ def _cluster(args: argparse.Namespace) -> Cluster:
         metadata=_metadata(args.metadata),
         settings=make(**changes),
         advertise=args.advertise,
+        rejoin=not args.no_rejoin,
+        merge=args.merge,
+        bootstrap_expect=args.bootstrap_expect,
+        cluster_id=args.cluster_id,
+        tls=_tls(args),
     )
+
+
+def _tls(args: argparse.Namespace) -> TLS | None:
+    files = (args.tls_ca, args.tls_certificate, args.tls_key)
+    if not any(files):
+        return None
+    if not all(files):
+        raise SettingsError("tls", "--tls-ca, --tls-certificate and --tls-key belong together")
+    return TLS(ca=args.tls_ca, certificate=args.tls_certificate, key=args.tls_key)
 
 
 def _changes(pairs: list[str]) -> dict[str, float]:

@@ -189,14 +189,13 @@ class Node:
     def force_new_cluster(self, now: float) -> None:
         """Go on with the members that answer, as a new cluster: for an operator, when the quorum is gone.
 
-        Refused with :class:`RefoundingRefused` while a quorum answers. Raises :class:`StateError`
-        when this process is no member.
+        Refused with :class:`RefoundingRefused` while a quorum answers, or when this process is no member.
         """
-        epoch = self._epoch
+        epoch, self._now = self._epoch, now
         if epoch is None or self._departure is not None:
-            raise StateError(f"{self._me} is no member of a cluster: there is nothing to go on with")
-        self._now = now
-        if self._refounding is None:
+            reason = f"{self._me} is no member of a cluster: there is nothing to go on with"
+            self._outbox.notify(RefoundingRefused(reason))
+        elif self._refounding is None:
             self._refounding = Refounding(self.member, epoch.configuration, self.settings, now)
             for member in epoch.configuration.members:
                 if member.endpoint != self._me:

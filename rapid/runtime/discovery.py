@@ -45,6 +45,10 @@ class Discovery:
                 group.sort(key=lambda address: address != me)
         return list(dict.fromkeys(address for group in found for address in group))
 
+    def troubles(self) -> list[str]:
+        """What cannot be looked up at present, and why."""
+        return [f"{what}: {trouble}" for what, trouble in self._troubles.items()]
+
     async def _resolved(self, seed: Endpoint, me: Endpoint) -> list[Endpoint]:
         if seed == me or _is_literal(seed.host):
             return [seed]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from random import Random
 
 from rapid import view as told
-from rapid.detection.judge import MakeJudge
-from rapid.errors import JoinError, StateError
+from rapid.errors import JoinError, QuorumError, StateError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import Endpoint, NodeId
@@ -20,51 +18,56 @@ from rapid.protocol.outputs import (
     Installed,
     JoinFailed,
     Left,
+    OtherCluster,
     QuorumLost,
     QuorumRestored,
+    RefoundingRefused,
 )
 from rapid.runtime.driver import Core, Driver, promise
 from rapid.runtime.feed import Feed
-from rapid.runtime.prober import Prober
-from rapid.settings import Settings
+from rapid.runtime.options import Options
 
 
 class Membership:
     """One run of a node: its futures for the callers, its changes for the feed."""
 
-    def __init__(
-        self,
-        feed: Feed,
-        settings: Settings,
-        metadata: Mapping[str, str],
-        seeds: Sequence[Endpoint],
-        *,
-        judge: MakeJudge | None = None,
-        prober: Prober | None = None,
-    ) -> None:
+    def __init__(self, feed: Feed, options: Options) -> None:
         self._feed = feed
-        self._seeds = seeds
+        self._expected = options.bootstrap_expect
         self._joined: Future[told.View] = promise()
         self._left: Future[bool] = promise()
+        self._forced: Future[told.View] | None = None
         self._bound: Future[Endpoint] | None = None
-        self._node_id: NodeId | None = None
+        self._node: Node | None = None
+        self._resuming = False
+        """The next view does not follow from the last one given."""
 
-        def make_core(me: Endpoint, rng: Random) -> Core:
-            node = Node(me, settings, rng, metadata=metadata, make_judge=judge, checks=prober is not None)
-            self._node_id = node.node_id
-            return node
+        def make(me: Endpoint, rng: Random) -> Core:
+            self._node = Node(
+                me, options.settings, rng, metadata=options.metadata, make_judge=options.judge,
+                checks=options.prober is not None, rejoin=options.rejoin, merge=options.merge,
+                expected=options.bootstrap_expect, cluster_id=options.cluster_id,
+            )  # fmt: skip
+            return self._node
 
-        self._driver = Driver(make_core, settings, self._happened, self._ended, prober)
+        self._driver = Driver(make, options, self._happened, self._ended)
 
     def bind(self, listen: Endpoint, advertise: Endpoint | None) -> Future[Endpoint]:
-        """Listen; fails with :class:`BindError`."""
+        """Listen; fails with :class:`BindError` or :class:`TLSError`."""
         self._bound = self._driver.start(listen, advertise)
         return self._bound
 
     def join(self) -> Future[told.View]:
-        """Found or join; the first view, or :class:`JoinError`."""
-        self._driver.join(self._seeds)
+        """Found or join; the first view of all that are expected, or :class:`JoinError`."""
+        self._driver.join()
         return self._joined
+
+    def force_new_cluster(self) -> Future[told.View]:
+        """Go on as a new cluster; its first view, or :class:`QuorumError`."""
+        if self._forced is None or self._forced.done():
+            self._forced = promise()
+            self._driver.force_new_cluster()
+        return self._forced
 
     def leave(self) -> Future[bool]:
         """Leave; whether the others agreed."""
@@ -86,8 +89,8 @@ class Membership:
 
     @property
     def node_id(self) -> NodeId:
-        assert self._node_id is not None, "only a bound one is asked"
-        return self._node_id
+        assert self._node is not None, "only a bound one is asked"
+        return self._node.node_id
 
     def counts(self) -> Counter[str]:
         return self._driver.counts()
@@ -96,23 +99,36 @@ class Membership:
 
     def _happened(self, event: Event) -> None:
         match event:
-            case Installed():
+            case Installed(configuration):
+                before = self._feed.view
                 self._feed.publish(self._change(event))
-                if not self._joined.done():
-                    assert self._feed.view is not None, "a view was just published"
-                    self._joined.set_result(self._feed.view)
+                view = self._feed.view
+                assert view is not None, "a view was just published"
+                if not self._joined.done() and view.size >= self._expected:
+                    self._joined.set_result(view)
+                forced = self._forced is not None and not self._forced.done()
+                if forced and before is not None and before.cluster_id != str(configuration.cluster_id):
+                    assert self._forced is not None
+                    self._forced.set_result(view)
             case JoinFailed(reason):
                 if not self._joined.done():
                     self._joined.set_exception(JoinError(self._explained(reason)))
             case Left(agreed):
                 if not self._left.done():
                     self._left.set_result(agreed)
-            case Evicted(cluster_id, version):
-                self._feed.publish(told.Evicted(str(cluster_id), version))
-                if not self._left.done():
-                    # a member that is leaving has what it wants
-                    self._left.set_result(True)
-                self._driver.stop()
+            case Evicted(cluster_id, version, rejoining):
+                self._feed.publish(told.Evicted(str(cluster_id), version, rejoining))
+                self._resuming = True
+                if not rejoining:
+                    if not self._left.done():
+                        # a member that is leaving has what it wants
+                        self._left.set_result(True)
+                    self._driver.stop()
+            case OtherCluster(endpoint, cluster_id, size, merging):
+                self._feed.publish(told.OtherCluster(endpoint, str(cluster_id), size, merging))
+            case RefoundingRefused(reason):
+                if self._forced is not None and not self._forced.done():
+                    self._forced.set_exception(QuorumError(reason))
             case QuorumLost(version):
                 self._feed.publish(told.QuorumLost(version))
             case QuorumRestored(version):
@@ -120,8 +136,8 @@ class Membership:
 
     def _ended(self, error: BaseException | None) -> None:
         self._feed.close(error)
-        for future in (self._joined, self._left):
-            if not future.done():
+        for future in (self._joined, self._left, self._forced):
+            if future is not None and not future.done():
                 ending = StateError(
                     "the member was closed" if error is None else f"the member failed: {error!r}"
                 )
@@ -132,6 +148,10 @@ class Membership:
         before, view = self._feed.view, view_of(installed.configuration)
         if before is None:
             return told.ViewChange(view, view.members, ())
+        resuming, self._resuming = self._resuming, False
+        same = before.cluster_id == view.cluster_id
+        if resuming or not same:
+            return told.ViewsSkipped(view, view.version - before.version - 1 if same else 0)
         if installed.skipped:
             return told.ViewsSkipped(view, installed.skipped)
         if installed.cut is not None:
@@ -145,8 +165,7 @@ class Membership:
 
     def _explained(self, reason: str) -> str:
         """The node's reason, and what is known of each seed."""
-        troubles = [f"{seed}: {trouble}" for seed in self._seeds if (trouble := self._driver.trouble(seed))]
-        return "; ".join([reason, *troubles])
+        return "; ".join([reason, *self._driver.troubles()])
 
 
 def view_of(configuration: Configuration) -> told.View:
