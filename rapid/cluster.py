@@ -250,10 +250,11 @@ class Cluster:
         from rapid.runtime.discovery import static
         from rapid.runtime.options import Options
 
+        seeds = self._seeds
         return Options(
             settings=self._settings,
             metadata=self._metadata,
-            seeds=self._seeds if callable(self._seeds) else static(self._seeds),
+            seeds=seeds if callable(seeds) else static(seeds) if seeds else None,
             judge=self._judge,
             prober=self._prober,
             tls=self._tls,

@@ -50,7 +50,7 @@ class Joining:
         found: Callable[[], None],
         failed: Callable[[str], None],
         renew: Callable[[], Member],
-        founder: bool = False,
+        founds: bool = False,
         expected: int = 1,
         cluster_id: ClusterId | None = None,
         deadline: float = inf,
@@ -63,8 +63,9 @@ class Joining:
         self._found = found
         self._failed = failed
         self._renew = renew
-        self._founder = founder and expected <= 1
-        self._founding = Founding(member.endpoint, expected, settings) if expected > 1 else None
+        self._founds = founds and expected <= 1
+        self._founder = False
+        self._founding = Founding(member.endpoint, expected, settings) if founds and expected > 1 else None
         self._cluster_id = cluster_id
         self._began = now
         self._cluster_until = -inf
@@ -94,6 +95,7 @@ class Joining:
         """The seeds to ask from the next round on."""
         self._looked_up = distinct = dict.fromkeys(seeds)
         self._next_seeds = tuple(seed for seed in distinct if seed not in self._mine)
+        self._founder = self._founds and next(iter(distinct), None) in self._mine
         if self._founding is not None:
             self._founding.seeds = len(distinct)
             self._founding.is_seed = len(distinct) > len(self._next_seeds)

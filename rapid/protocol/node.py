@@ -126,10 +126,13 @@ class Node:
             make_judge or Windowed(settings.window, settings.failures),
             self._send_probe,
             self._edge_faulty,
-            self._ask_application if checks else None,
+            (lambda edge: self._check(edge.subject, edge.sequence)) if checks else None,
             self.stats,
         )
-        self._reception = Reception(me, settings, self._outbox, self._probe, self._monitor.hurry)
+        self._reception = Reception(
+            me, settings, self._outbox, self._probe, self._monitor.hurry,
+            self._check if checks else None,
+        )  # fmt: skip
         self._outreach = Outreach(me, settings, rng, self._outbox, merge, self._probe_anyone, self._merge)
         self._now = -inf
 
@@ -153,14 +156,14 @@ class Node:
     def join(self, seeds: Sequence[Endpoint], now: float) -> None:
         """Join through any of the seeds, or fail at the join timeout with :class:`JoinFailed`.
 
-        Where this member is the first seed itself, or there is none, it founds a cluster once no
-        other seed answers.
+        Where this member is the first seed itself it founds a cluster once none of the others is in
+        one.
         """
         self._enter(now)
         self._outreach.seeds = tuple(dict.fromkeys(seeds))
         self._joining = self._join_through(
             seeds,
-            founder=self._cluster_id is None and (not seeds or seeds[0] == self._me),
+            founds=self._cluster_id is None,
             expected=self._expected,
             deadline=now + self.settings.join_timeout,
         )
@@ -207,8 +210,6 @@ class Node:
         self._now = now
         if self._done and not isinstance(message, Probe | ConfigurationRequest):
             return
-        if now > self._monitor.due + self.settings.probe_timeout:
-            self._monitor.wake(now)
         match message:
             case Probe():
                 self._on_probe(message, reply_to)
@@ -257,7 +258,10 @@ class Node:
     def checked(self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float) -> None:
         """The :class:`Check` of this process and number has come to an end."""
         self._now = now
-        self._monitor.checked(endpoint, node_id, sequence, passed, now)
+        if sequence:
+            self._monitor.checked(endpoint, node_id, sequence, passed, now)
+        else:
+            self._reception.checked(endpoint, node_id, passed, now)
         self._settle(now)
 
     def wake(self, now: float) -> None:
@@ -307,14 +311,14 @@ class Node:
         self,
         seeds: Sequence[Endpoint],
         *,
-        founder: bool = False,
+        founds: bool = False,
         expected: int = 1,
         deadline: float = inf,
         pause: float = 0.0,
     ) -> Joining:
         return Joining(
             self.member, seeds, self.settings, self._rng, self._outbox, self._now, found=self._found,
-            failed=self._join_failed, renew=self._renew, founder=founder, expected=expected,
+            failed=self._join_failed, renew=self._renew, founds=founds, expected=expected,
             cluster_id=self._cluster_id, deadline=deadline, pause=pause,
         )  # fmt: skip
 
@@ -476,8 +480,8 @@ class Node:
         probe = Probe(self._me, edge.subject.node_id, edge.sequence, *self._position())
         self._send(edge.subject.endpoint, probe)
 
-    def _ask_application(self, edge: Edge) -> None:
-        self._outbox.put(Check(edge.subject, edge.sequence))
+    def _check(self, member: Member, sequence: int = 0) -> None:
+        self._outbox.put(Check(member, sequence))
 
     def _probe(self, member: Member) -> None:
         self._send(member.endpoint, Probe(self._me, member.node_id, 0, *self._position()))

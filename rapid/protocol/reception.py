@@ -27,7 +27,8 @@ class Reception:
     """Phase 1 and 2 of joining as a seed and as an observer (paper section 4.1).
 
     ``probe`` sends a joiner a probe; ``hurry`` has a subject probed at once. A joiner's alert is
-    made only after it answered as the process that asked. Call :meth:`enter` with each epoch.
+    made only after it answered as the process that asked and, with ``check``, the application found it
+    well. Call :meth:`enter` with each epoch.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Reception:
         outbox: Outbox,
         probe: Callable[[Member], None],
         hurry: Callable[[Endpoint, float], None],
+        check: Callable[[Member], None] | None = None,
     ) -> None:
         self._me = me
         self._settings = settings
@@ -45,7 +47,7 @@ class Reception:
         self._epoch: Epoch | None = None
         self._node_id: NodeId | None = None
         self._now = 0.0
-        self._admission = Admission(settings, probe, self._reached, self._unreachable)
+        self._admission = Admission(settings, probe, self._reached, self._unreachable, check)
 
     @property
     def due(self) -> float:
@@ -59,6 +61,11 @@ class Reception:
         """An ack came, perhaps of a joiner."""
         self._now = now
         self._admission.answered(endpoint, node_id)
+
+    def checked(self, endpoint: Endpoint, node_id: NodeId, passed: bool, now: float) -> None:
+        """The application's word on a process, perhaps a joiner."""
+        self._now = now
+        self._admission.checked(endpoint, node_id, passed)
 
     def enter(self, node_id: NodeId, before: Configuration | None, epoch: Epoch) -> None:
         """A new epoch: tell those who are in, and send the rest to their new observers."""
@@ -154,9 +161,10 @@ class Reception:
         if rings:
             epoch.alert(joiner.member, Status.UP, rings, self._now)
 
-    def _unreachable(self, joiner: Joiner) -> None:
+    def _unreachable(self, joiner: Joiner, detail: str) -> None:
         self._outbox.stats["unreachable joiners"] += 1
-        detail = "its probes went unanswered"
+        if joiner.token is None:
+            return  # it asked others
         self._refuse(joiner.token, joiner.member.endpoint, Standing.UNREACHABLE, detail)
 
     def _welcome(self, joiner: Endpoint, mine: Configuration, attempt: int = 0) -> JoinReply:

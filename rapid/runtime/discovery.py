@@ -21,7 +21,7 @@ SeedProvider = Callable[[], Awaitable[Iterable[str | Endpoint]]]
 class Discovery:
     """Asks a provider for the seeds and resolves their names: every address is a seed.
 
-    What cannot be had is logged once until it can be had again, and left out.
+    What cannot be had is logged once until it can be had again.
     """
 
     def __init__(self, provider: SeedProvider) -> None:
@@ -57,7 +57,7 @@ class Discovery:
             answers = await loop.getaddrinfo(seed.host, seed.port, type=socket.SOCK_STREAM)
         except OSError as error:
             self._trouble(str(seed), error)
-            return []
+            return [seed]  # perhaps the transport knows it
         self._troubles.pop(str(seed), None)
         return [Endpoint(str(address[0]), seed.port) for *_, address in answers]
 

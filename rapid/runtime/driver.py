@@ -48,6 +48,7 @@ class Core(Protocol):
     @property
     def stats(self) -> Counter[str]: ...
 
+    def start(self, now: float) -> None: ...
     def join(self, seeds: Sequence[Endpoint], now: float) -> None: ...
     def discovered(self, seeds: Sequence[Endpoint], now: float) -> None: ...
     def force_new_cluster(self, now: float) -> None: ...
@@ -79,7 +80,7 @@ class Driver:
     ) -> None:
         self._make = make
         self._options = options
-        self._discovery = Discovery(options.seeds)
+        self._discovery = Discovery(options.seeds) if options.seeds is not None else None
         self._discovering: asyncio.Task[None] | None = None
         self._known_as: Endpoint | None = None
         self._seeds: Sequence[Endpoint] = ()
@@ -111,8 +112,11 @@ class Driver:
         return bound
 
     def join(self) -> None:
-        """Look the seeds up and make the node join through them. Any thread."""
-        self.call(lambda: self._look_up(lambda core, seeds, now: core.join(seeds, now)))
+        """Look the seeds up and make the node join through them; found a cluster without any. Any thread."""
+        if self._discovery is None:
+            self.call(lambda: self._turn(lambda core, now: core.start(now)))
+        else:
+            self.call(lambda: self._look_up(lambda core, seeds, now: core.join(seeds, now)))
 
     def force_new_cluster(self) -> None:
         """Make the node go on with whom it reaches; it must be a member. Any thread."""
@@ -135,7 +139,7 @@ class Driver:
 
     def troubles(self) -> list[str]:
         """What is known of seeds that cannot be had, for messages to people. The driver's thread."""
-        found = list(self._discovery.troubles())
+        found = self._discovery.troubles() if self._discovery is not None else []
         if self._transport is not None:
             found += [
                 f"{seed}: {trouble}" for seed in self._seeds if (trouble := self._transport.trouble(seed))
@@ -199,10 +203,11 @@ class Driver:
 
     def _look_up(self, then: Callable[[Core, Sequence[Endpoint], float], None]) -> None:
         """Have the seeds looked up, unless that is under way, and tell the node."""
-        if self._discovering is None or self._discovering.done():
+        if self._discovery is not None and (self._discovering is None or self._discovering.done()):
             self._discovering = self._loop.create_task(self._discover(then))
 
     async def _discover(self, then: Callable[[Core, Sequence[Endpoint], float], None]) -> None:
+        assert self._discovery is not None
         assert self._known_as is not None, "a node looks for seeds once it is bound"
         self._seeds = seeds = await self._discovery.addresses(self._known_as)
         self._turn(lambda core, now: then(core, seeds, now))

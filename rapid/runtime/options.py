@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rapid.detection.judge import MakeJudge
 from rapid.overlay.member import ClusterId
-from rapid.runtime.discovery import SeedProvider, static
+from rapid.runtime.discovery import SeedProvider
 from rapid.runtime.prober import Prober
 from rapid.runtime.tls import TLS
 from rapid.settings import Settings
@@ -19,7 +19,8 @@ class Options:
 
     settings: Settings = field(default_factory=Settings.lan)
     metadata: Mapping[str, str] = field(default_factory=dict)
-    seeds: SeedProvider = field(default_factory=lambda: static(()))
+    seeds: SeedProvider | None = None
+    """None: this process founds the cluster."""
     judge: MakeJudge | None = None
     prober: Prober | None = None
     tls: TLS | None = None

@@ -7,10 +7,12 @@ import json
 import pytest
 
 from rapid import (
+    Change,
     Endpoint,
     Evicted,
     Member,
     NodeId,
+    OtherCluster,
     QuorumLost,
     QuorumRestored,
     Removal,
@@ -110,14 +112,19 @@ def test_bad_values_are_named_in_one_line(
                 "skipped": 4,
             },
         ),
-        (Evicted("c0", 9), {"event": "evicted", "cluster_id": "c0", "version": 9}),
+        (
+            Evicted("c0", 9, rejoining=True),
+            {"event": "evicted", "cluster_id": "c0", "version": 9, "rejoining": True},
+        ),
+        (
+            OtherCluster(Endpoint("b", 2), "c1", 7, merging=False),
+            {"event": "other cluster", "endpoint": "b:2", "cluster_id": "c1", "size": 7, "merging": False},
+        ),
         (QuorumLost(3), {"event": "quorum lost", "version": 3}),
         (QuorumRestored(3), {"event": "quorum restored", "version": 3}),
     ],
 )
-def test_every_change_has_a_report(
-    change: ViewChange | ViewsSkipped | Evicted | QuorumLost | QuorumRestored, report: Report
-) -> None:
+def test_every_change_has_a_report(change: Change, report: Report) -> None:
     printed = as_report(change)
     assert printed.pop("t") > 1_600_000_000
     assert json.loads(json.dumps(printed)) == report

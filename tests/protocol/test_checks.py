@@ -19,18 +19,21 @@ def test_who_answers_and_is_unwell_is_removed_and_hears_of_it() -> None:
     net.run(20.0)
     assert agree(nodes, 6)
     net.sick.add(at(4))
-    began = net.now
+    began, process = net.now, nodes[4].node_id
     rest = [node for node in nodes if node.member.endpoint != at(4)]
     assert net.until(lambda: agree(rest, 5))
     assert 3.0 < net.now - began < 5.0
     last = net.events[at(0)][-1]
     assert isinstance(last, Installed)
     assert last.cut is not None
-    assert last.cut.removed == (Removal(at(4), nodes[4].node_id),)
+    assert last.cut.removed == (Removal(at(4), process),)
     # its links are as good as ever
     assert net.until(lambda: any(isinstance(event, Evicted) for event in net.events[at(4)]), 1.0)
     net.run(20.0)
-    assert agree(rest, 5)
+    assert agree(rest, 5), "and those who find it unwell do not let it in again"
+    net.sick.clear()
+    assert net.until(lambda: agree(nodes, 6), 90.0)
+    assert nodes[4].node_id != process
 
 
 def test_who_was_unwell_for_a_while_stays() -> None:
