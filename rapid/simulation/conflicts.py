@@ -59,8 +59,6 @@ class Heard(NamedTuple):
     """... and with this alert."""
     inferable: int
     """On how many rings the subject's observer failed too: the detector may come to count them."""
-    observes: bool
-    """Whether the subject is itself such an observer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +162,7 @@ class Scene:
         self.whole = Cut.of(Removal(subject.endpoint, subject.node_id) for subject in subjects)
         """The one proposal that is no conflict."""
         down = {subject.endpoint for subject in subjects}
-        self._watchers = {endpoint: configuration.observers(endpoint) for endpoint in down}
+        self._watchers = {subject.endpoint: configuration.observers(subject.endpoint) for subject in subjects}
         self.alerts = [
             Alert(watcher, subject, Status.DOWN, rings)
             for subject in subjects
@@ -180,9 +178,6 @@ class Scene:
             subject: 0 if published else sum(watcher in down for watcher in watchers)
             for subject, watchers in self._watchers.items()
         }
-        self._observing = {
-            watcher for watchers in self._watchers.values() for watcher in watchers if watcher in down
-        }
 
     def heard(self, alerts: list[Alert]) -> list[Heard]:
         """The alerts in this order, as one member hears them."""
@@ -192,22 +187,21 @@ class Scene:
             subject = alert.subject.endpoint
             before = counts[subject]
             after = counts[subject] = before + alert.rings.bit_count()
-            found.append(Heard(alert, before, after, self._inferable[subject], subject in self._observing))
+            found.append(Heard(alert, before, after, self._inferable[subject]))
         return found
 
     def proposal(self, heard: list[Heard], h: int, l: int) -> Cut | None:  # noqa: E741 - the paper's name
         """What a member with these watermarks proposes first; None when it never does.
 
-        The detector is asked only after an alert that may have changed its answer from None: one that
-        takes its subject to H, with what may be inferred of it, or one that takes an observer of others
-        to L, so that something may be inferred of them. Every other alert leaves all where it was, or
-        makes its subject unstable.
+        The detector is asked only after an alert that takes its subject to H, with all that may be
+        inferred of it. After any other the answer is None: the subject is unstable; or nothing has
+        changed, since it is noise yet or was stable already.
         """
         detector = CutDetector(self._known, h, l)
         add, propose = detector.add, detector.propose
-        for alert, before, after, inferable, observes in heard:
+        for alert, before, after, inferable in heard:
             add(alert)
-            if (before < h <= after + inferable) or (observes and before < l <= after):
+            if before < h <= after + inferable:
                 cut = propose()
                 if cut is not None:
                     return cut
