@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
+from rapid.cli import studies
+from rapid.cli.studies import jobs
 from rapid.simulation.swarm import Outcome, never_occurred, run_seed
 
 TWICE = 20
@@ -42,10 +44,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="add an invariant that is false, to see that violations are found",
     )
     add("--json", action="store_true", help="print the summary as one JSON object")
+    studies.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0 when every promise held and everything occurred; 1 when not."""
+    if args.study is not None:
+        return studies.run(args)
     stats: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     done = 0
@@ -78,12 +83,6 @@ def seeds(text: str) -> range:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is empty")
     return found
-
-
-def jobs(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 256):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 256")
-    return int(text)
 
 
 def _task(task: tuple[int, bool]) -> tuple[Outcome, str | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
@@ -35,7 +37,7 @@ class CutDetector:
     A subject reported on at least ``h`` rings is stable; on ``l`` to ``h - 1``, unstable, and then
     it blocks every proposal; on fewer, noise. Built anew for each configuration.
 
-    At most ``bearable`` members are proposed as failed. When more seem to have, then whoever would
+    At most ``bearable`` members are proposed as failed, any number by default. When more seem to have, then whoever would
     agree to that is among them: the alerts are from a time that is over, and the proposal is to begin
     afresh, with the same members.
     """
@@ -48,7 +50,7 @@ class CutDetector:
         bearable: int | None = None,
     ) -> None:
         self._configuration = configuration
-        self._bearable = configuration.size if bearable is None else bearable
+        self._bearable = inf if bearable is None else bearable
         self._h = h
         self._l = l
         self._tallies: dict[Process, Tally] = {}

@@ -29,8 +29,9 @@ class Joiner:
 class Admission:
     """Probes joiners and calls back: ``probe`` to send one, ``reached``, or ``unreachable`` and why.
 
-    With ``check`` the application is asked, too, whether a joiner that answered is well. Keyed by address: a newer process at the same address replaces the older. ``due`` is the next
-    time to :meth:`wake`.
+    With ``check`` the application is asked, too, whether a joiner that answered is well. Keyed by
+    address: a newer process at the same address replaces the older. ``due`` is the next time to
+    :meth:`wake`.
     """
 
     def __init__(
