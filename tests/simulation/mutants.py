@@ -306,9 +306,12 @@ def clusters_heard_of_are_forgotten(plant: pytest.MonkeyPatch) -> None:
 def any_followers_make_a_founder(plant: pytest.MonkeyPatch) -> None:
     """A majority of the seeds is not asked for."""
 
-    def followed(founding: Founding, process: Endpoint, now: float) -> bool:
-        founding._followers[process] = None
-        return not founding._follows(now) and len(founding._followers) + 1 >= founding._expected
+    followers: dict[int, set[Endpoint]] = {}
+
+    def followed(founding: Founding, process: Endpoint, *times: float) -> bool:
+        found = followers.setdefault(id(founding), set())
+        found.add(process)
+        return not founding._follows(times[-1]) and len(found) + 1 >= founding._expected
 
     plant.setattr(Founding, "followed", followed)
 
