@@ -197,14 +197,25 @@ def test_other_watermarks_are_refused_with_the_reason() -> None:
 
 
 def test_an_ack_of_another_process_is_evidence() -> None:
+    """It answers every probe, so silence and refusals have no part in this."""
     net = Net()
     nodes = net.form(4)
-    subject = view(nodes[0]).subjects(at(0))[0]
-    nodes[0].receive(ProbeAck(subject, NodeId(b"z" * 16), 1, None, 0, 0), net.now)
-    net.settle(nodes[0])
-    rest = [node for node in nodes if node.member.endpoint != subject]
-    net.crash(net.nodes[subject])
-    assert net.until(lambda: agree(rest, 3))
+    net.run(2.0)
+    net.crash(nodes[2])
+    another = net.add(2)
+    rest = [nodes[0], nodes[1], nodes[3]]
+    assert net.until(lambda: agree(rest, 3), 2 * net.settings.probe_interval)
+    assert view(another).size == 1
+
+
+def test_an_ack_that_nobody_asked_for_is_none() -> None:
+    net = Net()
+    nodes = net.form(4)
+    for observer in (nodes[0], nodes[1], nodes[3]):
+        observer.receive(ProbeAck(at(2), NodeId(b"z" * 16), 1 << 20, None, 0, 0), net.now)
+        net.settle(observer)
+    net.run(3.0)
+    assert agree(nodes, 4)
 
 
 class TestBadInput:
