@@ -37,9 +37,9 @@ class CutDetector:
     A subject reported on at least ``h`` rings is stable; on ``l`` to ``h - 1``, unstable, and then
     it blocks every proposal; on fewer, noise. Built anew for each configuration.
 
-    At most ``bearable`` members are proposed as failed, any number by default. When more seem to have, then whoever would
-    agree to that is among them: the alerts are from a time that is over, and the proposal is to begin
-    afresh, with the same members.
+    At most ``bearable`` members are proposed as failed, any number by default. When more seem to
+    have, then whoever would agree to that is among them: the alerts are from a time that is over, and
+    the proposal is to begin afresh, with the same members.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class CutDetector:
             return None
         tallies = [self._tallies[process] for process in self._stable]
         removed = [
-            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.covered.bit_count())
+            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.rings.bit_count())
             for t in tallies
             if not t.up
         ]
