@@ -475,7 +475,7 @@ class World:
             elif isinstance(output, Reply):
                 self._reply(life, output)
             elif isinstance(output, Discover):
-                life.node.discovered(life.place.seeds, life.clock(now))
+                life.node.discovered(life.seeds, life.clock(now))
             elif isinstance(output, Notify):
                 self._tell(life, output.event)
         self._identify(life)
@@ -584,6 +584,7 @@ class World:
         place.life = life
         self.counts["restarts" if len(place.lives) > 1 else "starts"] += 1
         self._note("started", life)
+        life.seeds = seeds
         node.join(seeds, clock)
         self._after_input(life)
 
