@@ -101,6 +101,19 @@ def test_a_leaver_is_told_and_removed_as_left() -> None:
     assert last.cut == Cut.of([Removal(at(4), nodes[4].node_id, left=True)])
 
 
+@pytest.mark.parametrize("size", [2, 3, 5, 12])
+def test_all_leave_at_once_and_none_waits_for_its_timeout(size: int) -> None:
+    net = Net()
+    nodes = net.form(size)
+    began = net.now
+    for number, node in enumerate(nodes):
+        node.leave(net.now)
+        net.settle(node)
+        net.run(0.01 * number)
+    assert net.until(lambda: all(Left(agreed=True) in net.events[at(n)] for n in range(size)), 4.0)
+    assert net.now - began < 4.0
+
+
 def test_a_late_departure_does_not_touch_the_next_process() -> None:
     net = Net()
     nodes = net.form(3)
