@@ -15,7 +15,7 @@ from typing import Self
 
 from benchmarks.peers.contract import Ready, View, parse
 
-_LAST_WORDS = 20
+_LAST_WORDS = 5
 """Lines of standard error that are kept of a process."""
 _LINE_LIMIT = 16 * 1024 * 1024
 """Bytes of one line: a view may list all members."""

@@ -17,7 +17,6 @@ import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.Props;
 import org.apache.pekko.cluster.Cluster;
 import org.apache.pekko.cluster.ClusterEvent;
-import org.apache.pekko.cluster.Member;
 import sun.misc.Signal;
 
 /** One member of a Pekko cluster as a process; the contract is in ../README.md. */
@@ -51,7 +50,7 @@ public final class Agent {
       if (listen == null) {
         throw new IllegalArgumentException("--listen HOST:PORT is missing");
       }
-      return new Options(listen, seeds.isEmpty() ? List.of(listen) : seeds, withMembers, waits, tethered);
+      return new Options(listen, seeds, withMembers, waits, tethered);
     }
   }
 
@@ -84,11 +83,10 @@ public final class Agent {
     private final Cluster cluster = Cluster.get(getContext().getSystem());
     private final TreeSet<String> members = new TreeSet<>();
     private final Printer printer;
-    private final String self;
+    private final String self = name(cluster.selfAddress());
 
-    Follower(Printer printer, String self) {
+    Follower(Printer printer) {
       this.printer = printer;
-      this.self = self;
     }
 
     @Override
@@ -100,13 +98,13 @@ public final class Agent {
     @Override
     public Receive createReceive() {
       return receiveBuilder()
-          .match(ClusterEvent.MemberUp.class, event -> changed(members.add(name(event.member()))))
+          .match(ClusterEvent.MemberUp.class, event -> changed(members.add(name(event.member().address()))))
           .match(
               ClusterEvent.MemberWeaklyUp.class,
-              event -> changed(members.add(name(event.member()))))
+              event -> changed(members.add(name(event.member().address()))))
           .match(
               ClusterEvent.MemberRemoved.class,
-              event -> changed(members.remove(name(event.member()))))
+              event -> changed(members.remove(name(event.member().address()))))
           .matchAny(event -> {})
           .build();
     }
@@ -117,8 +115,8 @@ public final class Agent {
       }
     }
 
-    private static String name(Member member) {
-      return member.address().getHost().orElseThrow() + ":" + member.address().getPort().orElseThrow();
+    private static String name(Address address) {
+      return address.getHost().orElseThrow() + ":" + address.getPort().orElseThrow();
     }
   }
 
@@ -127,11 +125,11 @@ public final class Agent {
     Printer printer = new Printer(System.out, options.withMembers());
     System.setOut(System.err);
 
-    Address self = address(options.listen());
+    Address listen = address(options.listen());
     Map<String, Object> canonical =
         Map.of(
-            "pekko.remote.artery.canonical.hostname", self.getHost().orElseThrow(),
-            "pekko.remote.artery.canonical.port", self.getPort().orElseThrow());
+            "pekko.remote.artery.canonical.hostname", listen.getHost().orElseThrow(),
+            "pekko.remote.artery.canonical.port", listen.getPort().orElseThrow());
     ActorSystem system =
         ActorSystem.create(
             SYSTEM, ConfigFactory.parseMap(canonical).withFallback(ConfigFactory.load()));
@@ -139,7 +137,7 @@ public final class Agent {
     for (String name : List.of("TERM", "INT")) {
       Signal.handle(new Signal(name), signal -> leave(system, released));
     }
-    system.actorOf(Props.create(Follower.class, () -> new Follower(printer, options.listen())));
+    system.actorOf(Props.create(Follower.class, () -> new Follower(printer)));
     printer.ready();
 
     Thread input = new Thread(() -> read(options, released), "input");
@@ -147,7 +145,9 @@ public final class Agent {
     input.start();
     released.await();
     if (!leaving) {
-      Cluster.get(system).joinSeedNodes(options.seeds().stream().map(Agent::address).toList());
+      Cluster cluster = Cluster.get(system);
+      List<Address> seeds = options.seeds().stream().map(Agent::address).toList();
+      cluster.joinSeedNodes(seeds.isEmpty() ? List.of(cluster.selfAddress()) : seeds);
     }
     system.getWhenTerminated().toCompletableFuture().join();
     if (!leaving) {
