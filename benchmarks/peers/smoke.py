@@ -64,12 +64,17 @@ async def form(fleet: Fleet, peer: Peer, nodes: int, within: float, data: Path) 
     return agents, released
 
 
-async def run(peer: Peer, nodes: int, within: float) -> Result:
-    """One life of a cluster: it forms, loses a process, and ends. Overdue when it does not in time."""
+async def run(peer: Peer, nodes: int, within: float, settle: float) -> Result:
+    """One life of a cluster: it forms, loses a process, and ends. Overdue when it does not in time.
+
+    ``settle`` seconds go by between the first two: a process may see all while others, on a busy
+    machine, still suspect some.
+    """
     with tempfile.TemporaryDirectory() as data:
         async with Fleet() as fleet:
             started = time.time()
             agents, released = await form(fleet, peer, nodes, within, Path(data))
+            await asyncio.sleep(settle)
             *survivors, victim = agents
             killed = time.time()
             victim.kill()
@@ -94,14 +99,14 @@ async def run(peer: Peer, nodes: int, within: float) -> Result:
     }
 
 
-def try_peer(peer: Peer, nodes: int, within: float) -> Result:
+def try_peer(peer: Peer, nodes: int, within: float, settle: float) -> Result:
     """The line about a peer."""
     head: Result = {"peer": peer.name, "version": peer.version, "nodes": nodes}
     try:
         missing = build(peer)
         if missing is not None:
             return {**head, "outcome": "missing", "problem": missing}
-        return {**head, "outcome": "ok", **asyncio.run(run(peer, nodes, within))}
+        return {**head, "outcome": "ok", **asyncio.run(run(peer, nodes, within, settle))}
     except (Overdue, subprocess.CalledProcessError) as problem:
         return {**head, "outcome": "failed", "problem": str(problem)}
 
@@ -114,6 +119,9 @@ def main() -> int:
     parser.add_argument("peers", nargs="*", metavar="PEER", help="all, by default")
     parser.add_argument("--nodes", type=int, default=5)
     parser.add_argument("--within", type=float, default=60.0, metavar="SECONDS", help="for each step")
+    parser.add_argument(
+        "--settle", type=float, default=5.0, metavar="SECONDS", help="before the kill (%(default)s)"
+    )
     options = parser.parse_args()
     if options.nodes < 3:
         parser.error("--nodes: it takes 3, for two to see that the third is gone")
@@ -124,7 +132,7 @@ def main() -> int:
     outcomes = set()
     try:
         for peer in chosen:
-            result = try_peer(peer, options.nodes, options.within)
+            result = try_peer(peer, options.nodes, options.within, options.settle)
             outcomes.add(result["outcome"])
             print(json.dumps(result), flush=True)
     except KeyboardInterrupt:

@@ -139,7 +139,7 @@ class TestBuilds:
         script = tmp_path / "build"
         script.write_text(f"#!/bin/sh\necho 'x: no toolchain' >&2\nexit {status}\n")
         script.chmod(0o755)
-        result = try_peer(Peer("x", "1", str(tmp_path)), nodes=5, within=1)
+        result = try_peer(Peer("x", "1", str(tmp_path)), nodes=5, within=1, settle=0)
         assert (result["peer"], result["outcome"]) == ("x", outcome)
         assert problem in result["problem"]
 
