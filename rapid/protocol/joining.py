@@ -97,8 +97,8 @@ class Joining:
         self._next_seeds = tuple(seed for seed in distinct if seed not in self._mine)
         self._founder = self._founds and next(iter(distinct), None) in self._mine
         if self._founding is not None:
-            self._founding.seeds = len(distinct)
             self._founding.is_seed = len(distinct) > len(self._next_seeds)
+            self._founding.seeds = len(self._next_seeds) + self._founding.is_seed
 
     def wake(self, now: float) -> None:
         """Make the next try, or give up."""
@@ -193,8 +193,12 @@ class Joining:
             self._trouble = f"seed {reply.sender} is not in a cluster yet"
             if self._founding is not None:
                 self._founding.saw(reply.sender, asked is not None and asked[0] in self._seeds, now)
-                following = reply.standing is Standing.FOLLOWING
-                if following and now >= self._cluster_until and self._founding.followed(reply.sender, now):
+                if (
+                    reply.standing is Standing.FOLLOWING
+                    and asked is not None
+                    and now >= self._cluster_until
+                    and self._founding.followed(reply.sender, asked[1] - self._settings.join_attempt, now)
+                ):
                     self._end(self._found)
                     return
             self._go_on(now)
@@ -244,8 +248,8 @@ class Joining:
     def _conclude(self, now: float) -> None:
         """All were asked, and none let this process in: found, or ask again after a while."""
         alone = not self._seeds and not self._next_seeds
-        patient = alone or now >= max(self._began + self._settings.found_delay, self._cluster_until)
-        if self._founder and patient:
+        delay = 0.0 if alone else self._settings.found_delay
+        if self._founder and now >= max(self._began + delay, self._cluster_until):
             self._end(self._found)
             return
         self._outbox.put(Discover())
