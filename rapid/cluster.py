@@ -7,7 +7,6 @@ import inspect
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from ipaddress import ip_address
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +15,7 @@ import structlog
 from rapid.detection.judge import Judge, MakeJudge
 from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError
 from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
+from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
 from rapid.settings import Settings
 from rapid.view import Change, View
@@ -83,12 +83,12 @@ class Cluster:
     ) -> None:
         self._listen = _endpoint(listen)
         self._advertise = None if advertise is None else _endpoint(advertise)
-        if _is_wildcard(self._advertise or self._listen):
+        if is_wildcard((self._advertise or self._listen).host):
             raise EndpointError(
                 f"{self._advertise or self._listen}: other members cannot reach this address; "
                 "give the one that they can as advertise="
             )
-        self._seeds = seeds if callable(seeds) else tuple(map(_seed, seeds))
+        self._seeds = seeds if callable(seeds) else as_seeds(seeds)
         self._metadata = checked_metadata(metadata or {})
         self._settings = settings or Settings.lan()
         self._judge = judge if judge is None else _judge(judge)
@@ -146,7 +146,8 @@ class Cluster:
             begin()
         try:
             await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
-            async with asyncio.timeout(self._settings.join_timeout + 5.0):
+            looking = patience(self._settings)
+            async with asyncio.timeout(looking + self._settings.join_timeout + 5.0):
                 return await asyncio.wrap_future(membership.join())
         except TimeoutError as error:
             await self.close()
@@ -247,7 +248,7 @@ class Cluster:
         return subscription.end
 
     def _options(self) -> Options:
-        from rapid.runtime.discovery import static
+        from rapid.discovery import static
         from rapid.runtime.options import Options
 
         seeds = self._seeds
@@ -339,13 +340,6 @@ def _endpoint(value: str | Endpoint) -> Endpoint:
     return Endpoint.parse(value) if isinstance(value, str) else Endpoint.checked(*value)
 
 
-def _seed(value: str | Endpoint) -> Endpoint:
-    endpoint = _endpoint(value)
-    if not endpoint.port or _is_wildcard(endpoint):
-        raise EndpointError(f"seed {endpoint}: no process can be reached there")
-    return endpoint
-
-
 def _cluster_id(text: str) -> ClusterId:
     try:
         raw = bytes.fromhex(text)
@@ -364,10 +358,3 @@ def _judge(make: MakeJudge) -> MakeJudge:
     if not isinstance(made, Judge):
         raise SettingsError("judge", f"{make!r} makes {made!r}, which has no record() and no faulty")
     return make
-
-
-def _is_wildcard(endpoint: Endpoint) -> bool:
-    try:
-        return ip_address(endpoint.host).is_unspecified
-    except ValueError:
-        return False
