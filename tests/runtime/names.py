@@ -1,10 +1,12 @@
-"""A resolver of names for tests."""
+"""A resolver of names for tests, and which addresses there are."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from typing import Any
+
+import pytest
 
 
 class Names:
@@ -23,3 +25,19 @@ class Names:
         if host not in self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(None, None, None, "", (address, port)) for address in self.addresses[host]]
+
+
+def is_here(host: str) -> bool:
+    """Whether a member can listen on this address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as trial:
+            trial.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+loopbacks = pytest.mark.skipif(
+    not is_here("127.0.0.4"), reason="this machine's loopback has but one address; on Linux it has many"
+)

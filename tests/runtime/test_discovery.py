@@ -23,7 +23,7 @@ from rapid import Endpoint, discovery
 from rapid.discovery import SeedProvider
 from rapid.runtime.discovery import FAILED, PROVIDER, Discovery
 
-from .names import Names
+from .names import Names, loopbacks
 
 PORT = 7400
 ME = Endpoint("192.0.2.9", PORT)
@@ -68,12 +68,14 @@ async def test_ones_own_endpoint_stays_as_it_is_written(names: Names) -> None:
     assert await found.addresses(Endpoint("b.example", PORT)) == at("10.0.0.1", "b.example")
 
 
+@loopbacks
 async def test_ones_own_address_is_first_among_those_of_ones_own_machine(names: Names) -> None:
     names.addresses["here.example"] = ["127.0.0.2", "127.0.0.1", "127.0.0.3"]
     found, _ = looking(discovery.static(["here.example:7400"]))
     assert await found.addresses(Endpoint("127.0.0.2", PORT)) == at("127.0.0.2", "127.0.0.1", "127.0.0.3")
 
 
+@loopbacks
 async def test_ones_own_address_is_not_first_among_those_of_several_machines(names: Names) -> None:
     """Else each of them were the first seed, and founded a cluster of its own."""
     names.addresses["cache.example"] = ["127.0.0.2", "192.0.2.9", "127.0.0.1"]
