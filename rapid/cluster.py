@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("rapid")
 
+GRACE = 5.0
+"""Seconds beyond its own deadline that the node is given to say that it could not join."""
+
 Callback = Callable[[Change], Awaitable[None] | None]
 
 
@@ -131,7 +134,8 @@ class Cluster:
 
         Raises :class:`BindError` when the address cannot be listened on, :class:`TLSError` when the
         certificates are no good any more or do not name this member, :class:`JoinError` when no
-        cluster let this member in within ``settings.join_timeout``. The member is closed then, and
+        cluster let this member in within ``settings.join_timeout`` of the first look-up of the seeds,
+        or fewer than ``bootstrap_expect`` were in it soon after. The member is closed then, and
         also when this is cancelled. Raises :class:`StateError` when called twice.
         """
         self._same_process()
@@ -146,12 +150,12 @@ class Cluster:
             begin()
         try:
             await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
-            looking = patience(self._settings)
-            async with asyncio.timeout(looking + self._settings.join_timeout + 5.0):
+            limit = patience(self._settings) + self._settings.join_timeout + GRACE
+            async with asyncio.timeout(limit):
                 return await asyncio.wrap_future(membership.join())
         except TimeoutError as error:
             await self.close()
-            raise JoinError("the member did not get to an end of joining; it is closed") from error
+            raise JoinError(f"{self._unfinished()}; the member is closed") from error
         except BaseException:
             await self.close()
             raise
@@ -264,6 +268,13 @@ class Cluster:
             bootstrap_expect=self._bootstrap_expect,
             cluster_id=self._cluster_id,
         )
+
+    def _unfinished(self) -> str:
+        """Why :meth:`start` was in vain though the node has not said so."""
+        view = self._feed.view
+        if view is None:
+            return "joining came to no end"
+        return f"the view holds {view.size} of the {self._bootstrap_expect} processes expected"
 
     def _require_view(self) -> View:
         self._same_process()

@@ -41,7 +41,7 @@ class Discovery:
     """Asks a provider for the seeds and resolves their names: every address is a seed.
 
     What raises, is no list of seeds or takes longer than ``patience`` seconds is counted in ``stats``
-    and logged once until it changes; the last good answer stays in use. ``as_written``: names are
+    and logged once; the last good answer stays in use. ``as_written``: names are
     not resolved but left to the transport.
     """
 
@@ -122,8 +122,9 @@ class Discovery:
 
     def _trouble(self, what: str, why: str) -> None:
         self._stats[FAILED] += 1
-        if self._troubles.get(what) != why:
-            self._troubles[what] = why
+        before, self._troubles[what] = self._troubles.get(what), why
+        # the rest of a text may be another each time, such as how long it took
+        if before is None or before.partition(":")[0] != why.partition(":")[0]:
             log.warning("seeds cannot be looked up", seed=what, reason=why)
 
 

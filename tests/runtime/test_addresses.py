@@ -39,8 +39,13 @@ async def member(stack: AsyncExitStack, listen: str, seeds: Any = (), **options:
 
 
 async def until_all_agree(clusters: Sequence[Cluster]) -> None:
-    await until(lambda: all(cluster.view.size == len(clusters) for cluster in clusters))
-    assert len({cluster.view for cluster in clusters}) == 1
+    """Wait until all of these, and only so many, are in one view."""
+    await until(
+        lambda: (
+            all(cluster.view.size == len(clusters) for cluster in clusters)
+            and len({cluster.view for cluster in clusters}) == 1
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,6 +128,16 @@ async def test_several_start_with_the_same_names_as_seeds() -> None:
     async with AsyncExitStack() as stack:
         await asyncio.gather(*map(stack.enter_async_context, clusters))
         await until_all_agree(clusters)
+
+
+async def test_an_expectation_that_is_not_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rapid.cluster.GRACE", 0.1)
+    settings = Settings.local(join_attempt=0.2, join_timeout=2.0)
+    async with AsyncExitStack() as stack:
+        a = await member(stack, V4, settings=Settings.local(leave_timeout=0.1))
+        late = Cluster(V4, seeds=[a.endpoint], bootstrap_expect=3, settings=settings)
+        with pytest.raises(rapid.JoinError, match="the view holds 2 of the 3 processes expected"):
+            await late.start()
 
 
 # providers

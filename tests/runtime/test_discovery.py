@@ -193,6 +193,16 @@ async def test_the_last_good_answer_stays(answer: Any, why: str) -> None:
     assert [told["seed"] for told in logs] == [PROVIDER] * 2, "once each time"
 
 
+async def test_another_kind_of_trouble_is_told_of_again() -> None:
+    troubles = [TimeoutError("after 5.01 s"), TimeoutError("after 5.02 s"), OSError("no route"), None]
+    found, stats = looking(Registry(*troubles))
+    with capture_logs() as logs:
+        for _ in troubles:
+            await found.addresses(ME)
+    assert [told["reason"].partition(":")[0] for told in logs] == ["TimeoutError", "OSError", "TypeError"]
+    assert stats == {FAILED: 4}
+
+
 async def test_a_provider_that_hangs_is_cancelled() -> None:
     answers: list[asyncio.Future[Any]] = [asyncio.get_running_loop().create_future() for _ in range(2)]
     found, stats = looking(Registry(["10.0.0.1:7400"], *answers), SHORT)
