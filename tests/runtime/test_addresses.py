@@ -132,7 +132,7 @@ async def test_several_start_with_the_same_names_as_seeds() -> None:
 
 async def test_an_expectation_that_is_not_met(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rapid.cluster.GRACE", 0.1)
-    settings = Settings.local(join_attempt=0.2, join_timeout=2.0)
+    settings = Settings.local(join_attempt=0.1, join_timeout=1.0)
     async with AsyncExitStack() as stack:
         a = await member(stack, V4, settings=Settings.local(leave_timeout=0.1))
         late = Cluster(V4, seeds=[a.endpoint], bootstrap_expect=3, settings=settings)
