@@ -248,7 +248,14 @@ class Swarm:
     def misfit(self) -> None:
         """A process with other watermarks asks to be let in."""
         settings = self.world.settings
-        other = replace(settings, h=settings.k if settings.h != settings.k else settings.k - 1)
+        if settings.h < settings.k:
+            other = replace(settings, h=settings.k)
+        elif settings.l < settings.h:
+            other = replace(settings, h=settings.h - 1)
+        else:
+            other = (
+                replace(settings, l=settings.l - 1) if settings.l > 1 else replace(settings, k=settings.k - 1)
+            )
         address = Endpoint(f"misfit{len(self.world.places)}", 7400)
         self.world.add(address, settings=other)
         self._misfits[address] = None
