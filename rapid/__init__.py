@@ -32,6 +32,7 @@ from rapid.view import (
 )
 
 if TYPE_CHECKING:
+    from rapid import discovery
     from rapid.cluster import Cluster
     from rapid.runtime.feed import Changes
     from rapid.runtime.tls import TLS
@@ -39,7 +40,9 @@ else:
 
     def __getattr__(name: str) -> object:
         # asyncio is loaded by those who use it: the core is imported without
-        if name == "Cluster":
+        if name == "discovery":
+            import rapid.discovery as found
+        elif name == "Cluster":
             from rapid.cluster import Cluster as found
         elif name == "Changes":
             from rapid.runtime.feed import Changes as found
@@ -85,4 +88,5 @@ __all__ = [
     "ViewsSkipped",
     "Windowed",
     "WireError",
+    "discovery",
 ]

@@ -41,6 +41,7 @@ SURFACE = {
     "ViewsSkipped",
     "Windowed",
     "WireError",
+    "discovery",
 }
 
 

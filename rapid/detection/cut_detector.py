@@ -37,9 +37,9 @@ class CutDetector:
     A subject reported on at least ``h`` rings is stable; on ``l`` to ``h - 1``, unstable, and then
     it blocks every proposal; on fewer, noise. Built anew for each configuration.
 
-    At most ``bearable`` members are proposed as failed, any number by default. When more seem to have, then whoever would
-    agree to that is among them: the alerts are from a time that is over, and the proposal is to begin
-    afresh, with the same members.
+    At most ``bearable`` members are proposed as failed, any number by default. When more seem to
+    have, then whoever would agree to that is among them: the alerts are from a time that is over, and
+    the proposal is to begin afresh, with the same members.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class CutDetector:
         self._tallies: dict[Process, Tally] = {}
         self._unstable: dict[Process, None] = {}
         self._stable: dict[Process, None] = {}
+        self._changed = False
+        self._proposal: Cut | None = None
         self.implicit = 0
         """Ring reports that were inferred instead of received."""
 
@@ -89,6 +91,7 @@ class CutDetector:
         leaving = alert.rings if alert.status is Status.LEAVING else 0
         if not (alert.rings & ~tally.rings or leaving & ~tally.leaving):
             return False
+        self._changed = True
         tally.leaving |= leaving
         tally.rings |= alert.rings
         self._place(process, tally)
@@ -109,7 +112,7 @@ class CutDetector:
 
         Who is still silent is gone too. A member is taken as failed then; a joiner as not there.
         """
-        tally.expired = True
+        tally.expired = self._changed = True
         self._place((tally.subject.endpoint, tally.subject.node_id), tally)
 
     @property
@@ -118,13 +121,19 @@ class CutDetector:
 
     def propose(self) -> Cut | None:
         """The cut of all stable subjects, or None while there is none or something is unstable."""
+        if self._changed:
+            self._changed = False
+            self._proposal = self._proposed()
+        return self._proposal
+
+    def _proposed(self) -> Cut | None:
         if self._unstable:
             self._infer()
         if self._unstable or not self._stable:
             return None
         tallies = [self._tallies[process] for process in self._stable]
         removed = [
-            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.covered.bit_count())
+            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.rings.bit_count())
             for t in tallies
             if not t.up
         ]
