@@ -104,7 +104,7 @@ def saying(
     def answer(request: JoinRequest) -> JoinReply:
         return JoinReply(
             seed, standing, HERE if inside else None, version, observers, detail, NodeId(b"s" * 16),
-            request.attempt,
+            request.attempt, (at(30), at(31), at(30)) if standing is Standing.ADDRESS_HELD else (),
         )  # fmt: skip
 
     return answer

@@ -121,9 +121,6 @@ def test_half_of_the_seeds_found_nothing() -> None:
     assert not any(life.views for life in world.live)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a process is counted as a follower for ever, though it follows for three attempts"
-)
 def test_whoever_founds_has_its_followers_at_that_moment() -> None:
     for seed in range(60):
         crowd = Crowd.drawn(seed)
@@ -221,9 +218,6 @@ def test_who_has_heard_of_a_cluster_neither_follows_nor_founds() -> None:
     assert joiner.founded is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="all of its own addresses are counted as seeds, and they are never a majority"
-)
 def test_a_seed_with_two_addresses_is_one_seed() -> None:
     joiner = among(0, 50, expected=2)
     own = JoinReply(at(0), Standing.NOT_A_MEMBER, None, 0, (), "", joiner.member.node_id, 1)
@@ -234,9 +228,6 @@ def test_a_seed_with_two_addresses_is_one_seed() -> None:
     assert joiner.founded is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an answer that comes after the following is over is counted like any other"
-)
 def test_an_answer_that_comes_too_late_is_no_following() -> None:
     joiner = among(0, 1, expected=2)
     joiner.seeds[at(1)] = saying(Standing.NOT_A_MEMBER, at(1))
@@ -249,9 +240,6 @@ def test_an_answer_that_comes_too_late_is_no_following() -> None:
     assert joiner.founded is None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a process is counted as a follower for ever, though it follows for three attempts"
-)
 def test_who_followed_long_ago_does_not_count() -> None:
     joiner = among(0, 1, 2)
     joiner.seeds[at(1)] = saying(Standing.FOLLOWING, at(1))

@@ -174,10 +174,6 @@ def test_the_other_half_comes_back_and_does_no_harm() -> None:
     assert any(told(life, OtherCluster) for life in far)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="who went to the new cluster under its node id answers the old one's probes as a member",
-)
 def test_the_other_half_goes_on_without_those_who_left_it() -> None:
     world, _, far = halves()
     world.run(40.0)
@@ -209,7 +205,6 @@ def test_two_operators_one_after_the_other_make_one_cluster(apart: float) -> Non
     assert world.agreed()
 
 
-@pytest.mark.xfail(strict=True, reason="each founds its own with both in it, and refuses to follow the other")
 def test_two_operators_at_the_same_moment_make_one_cluster() -> None:
     world = without_quorum()
     world.force_new_cluster("m0:7400")

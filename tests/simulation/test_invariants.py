@@ -192,7 +192,7 @@ def test_a_cut_that_is_applied_by_half() -> None:
 def test_no_agreement_is_reported_with_who_holds_what() -> None:
     world = cluster(4)
     world.crash(["m2:7400", "m3:7400"])
-    with pytest.raises(InvariantViolation, match=r"no agreement within 20.0 s: 2 live; 2 hold v2 of 4"):
+    with pytest.raises(InvariantViolation, match=r"no agreement within 20\.0 s: 2 live; 2 hold v[0-9]+ of 4"):
         world.expect_agreement(20.0)
 
 
