@@ -1,4 +1,4 @@
-"""How much memory the values that peers tell take: what limits on them are measured in."""
+"""How much memory takes what peers tell: the measure of the limits on it, in bytes, about."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from rapid.overlay.cut import Cut
 from rapid.overlay.member import Member
 
 JOINER = 2048
-"""Bytes, about, of a joiner without metadata: a tally, ten alerts and their places in the log."""
+"""A joiner without metadata: a tally, ten alerts and their places in the log."""
 CHANGE = 512
-"""Bytes, about, of one change in a cut."""
+"""One change in a cut, or one statement."""
 
 
 def of_joiner(member: Member) -> int:
-    return JOINER + _metadata(member)
+    return JOINER + of_metadata(member)
 
 
 def of_cut(cut: Cut) -> int:
-    return CHANGE * (1 + cut.size) + sum(map(_metadata, cut.joined))
+    return CHANGE * (1 + cut.size) + sum(map(of_metadata, cut.joined))
 
 
-def _metadata(member: Member) -> int:
+def of_metadata(member: Member) -> int:
     return sum(len(key) + len(value) for key, value in member.metadata.items())

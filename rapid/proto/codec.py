@@ -17,7 +17,6 @@ from rapid.proto import values
 from rapid.proto.values import (
     ALERTS_LIMIT,
     CONFIGURATION,
-    CUTS_LIMIT,
     DETAIL_LIMIT,
     MEMBERS_LIMIT,
     MESSAGE,
@@ -33,6 +32,7 @@ from rapid.proto.values import (
     read_identifier,
     read_version,
 )
+from rapid.protocol.catch_up import CUTS_LIMIT
 from rapid.protocol.messages import (
     Admitted,
     ConfigurationRequest,

@@ -54,7 +54,6 @@ RANKS_LIMIT = 1024
 """Prepares or accepts in one message: one of each for a rank."""
 STATEMENTS_LIMIT = 1 << 16
 """Promises or votes in one message: one for a rank and a value."""
-CUTS_LIMIT = 1024
 RING_LIMIT = 32
 VERSION_LIMIT = 1 << 63
 VOTERS_LIMIT = MEMBERS_LIMIT // 8

@@ -19,7 +19,6 @@ from rapid.proto import rapid_pb2 as pb
 from rapid.proto.codec import Encoder, decode
 from rapid.proto.frames import FrameWriter
 from rapid.proto.values import (
-    CUTS_LIMIT,
     MEMBERS_LIMIT,
     PROPOSALS_LIMIT,
     RANKS_LIMIT,
@@ -28,6 +27,7 @@ from rapid.proto.values import (
     VERSION_LIMIT,
     VOTERS_LIMIT,
 )
+from rapid.protocol.catch_up import CUTS_LIMIT
 from rapid.protocol.messages import Cuts, Message, Probe, ProbeAck, Refounded, Restarted, Snapshot
 
 from .strategies import ANY, ME, messages
