@@ -29,7 +29,7 @@ WRITE_TIMEOUT = 10.0
 STALLED = 20.0
 """Seconds that the rest of a message that came in part may take to go on, before its stream is given up."""
 QUEUE_ROOM = 2 * MESSAGE_LIMIT
-"""Bytes that may wait for one peer; beyond it the oldest messages are dropped, as beyond the queue's limit."""
+"""Bytes that may wait for one peer; beyond it the oldest is dropped, as beyond the queue's limit."""
 LARGE = 64 * 1024
 """Bytes from which a message is looked at for that."""
 KEEPALIVE = 5.0
