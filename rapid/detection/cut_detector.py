@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from rapid.detection.alert import Alert, Status
 from rapid.overlay import footprint
 from rapid.overlay.configuration import Configuration
@@ -40,9 +42,9 @@ class CutDetector:
     A subject reported on at least ``h`` rings is stable; on ``l`` to ``h - 1``, unstable, and then
     it blocks every proposal; on fewer, noise. Built anew for each configuration.
 
-    At most ``bearable`` members are proposed as failed. When more seem to have, then whoever would
-    agree to that is among them: the alerts are from a time that is over, and the proposal is to begin
-    afresh, with the same members.
+    At most ``bearable`` members are proposed as failed, any number by default. When more seem to
+    have, then whoever would agree to that is among them: the alerts are from a time that is over, and
+    the proposal is to begin afresh, with the same members.
 
     Peers may tell of joiners that do not exist: ``room`` limits how many are believed.
     """
@@ -56,7 +58,7 @@ class CutDetector:
         room: int = ROOM,
     ) -> None:
         self._configuration = configuration
-        self._bearable = configuration.size if bearable is None else bearable
+        self._bearable = inf if bearable is None else bearable
         self._h = h
         self._l = l
         self._room = room
@@ -66,8 +68,8 @@ class CutDetector:
         self._restless: list[Tally] = []
         self._failing: dict[Endpoint, None] = {}
         """The members at or past the low watermark."""
-        self._inferred = False
-        """Nothing has changed since implicit alerts were last looked for."""
+        self._changed = False
+        self._proposal: Cut | None = None
         self.implicit = 0
         """Ring reports that were inferred instead of received."""
 
@@ -114,6 +116,7 @@ class CutDetector:
         if not new:
             return None
         tally.rings |= new
+        self._changed = True
         self._place(process, tally)
         return alert._replace(subject=tally.subject, rings=new)
 
@@ -140,7 +143,7 @@ class CutDetector:
 
         Who is still silent is gone too. A member is taken as failed then; a joiner as not there.
         """
-        tally.expired = True
+        tally.expired = self._changed = True
         self._place((tally.subject.endpoint, tally.subject.node_id), tally)
 
     @property
@@ -149,13 +152,19 @@ class CutDetector:
 
     def propose(self) -> Cut | None:
         """The cut of all stable subjects, or None while there is none or something is unstable."""
-        if self._unstable and self._failing and not self._inferred:
+        if self._changed:
+            self._changed = False
+            self._proposal = self._proposed()
+        return self._proposal
+
+    def _proposed(self) -> Cut | None:
+        if self._unstable and self._failing:
             self._infer()
         if self._unstable or not self._stable:
             return None
         tallies = [self._tallies[process] for process in self._stable]
         removed = [
-            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.covered.bit_count())
+            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.rings.bit_count())
             for t in tallies
             if not t.up
         ]
@@ -177,7 +186,6 @@ class CutDetector:
         return self._configuration.subjects(endpoint) if up else self._configuration.observers(endpoint)
 
     def _place(self, process: Process, tally: Tally) -> None:
-        self._inferred = False
         count = tally.covered.bit_count()
         if not tally.up and (count >= self._l or tally.expired):
             self._failing[process[0]] = None
@@ -199,7 +207,6 @@ class CutDetector:
                     tally.inferred |= 1 << ring
                     self.implicit += 1
             self._place(process, tally)
-        self._inferred = True
 
 
 def ring_bits(watchers: tuple[Endpoint, ...], observer: Endpoint) -> int:

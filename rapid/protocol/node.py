@@ -444,6 +444,9 @@ class Node:
         if joining is not None:
             self._member_since = self._now
         if self._departure is not None:
+            if configuration.size == 1:  # the others were quicker, and nobody is left to agree
+                self._finish(Left(agreed=True))
+                return
             self._departure.announce(configuration, self.node_id)
         for facts in self._catch_up.take_kept():
             self._on_facts(facts)

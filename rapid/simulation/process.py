@@ -67,7 +67,8 @@ class Life:
 
     __slots__ = (
         "_local", "_rate", "_since", "alive", "arrivals", "between", "busy_until", "done", "events", "inbox",
-        "node", "node_id", "number", "ordinal", "paused", "place", "refusals", "token", "views", "wake_at",
+        "node", "node_id", "number", "ordinal", "paused", "place", "refusals", "seeds", "token", "views",
+        "wake_at",
     )  # fmt: skip
 
     def __init__(self, place: Place, number: int, node: Node, now: float, clock: float) -> None:
@@ -80,6 +81,8 @@ class Life:
         """The way back to this process, and to no later one at its address."""
         self.node_id = node.node_id
         """Who it is at present: an evicted process goes by a new one."""
+        self.seeds: tuple[Endpoint, ...] = ()
+        """Whom it asks to be let in."""
         self.alive = True
         self.between = False
         """It was evicted, and is in no view yet again."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rapid.overlay.member import Endpoint
 from rapid.protocol.messages import Facts, Message
-from rapid.protocol.outputs import Event, Evicted, QuorumLost
+from rapid.protocol.outputs import QuorumLost
 from rapid.settings import Settings
 from rapid.simulation.errors import ScenarioError
 from rapid.simulation.links import Flap, Link
@@ -45,16 +45,6 @@ def some(world: World, count: int) -> list[Endpoint]:
     if not 1 <= count <= len(running):
         raise ScenarioError("count", f"{count} of {len(running)} members")
     return world.rng.sample(running, count)
-
-
-def evicted_start_anew(world: World, pause: float = 1.0) -> None:
-    """Have every process that is evicted replaced by a new one, as a supervisor would do."""
-
-    def react(endpoint: Endpoint, event: Event) -> None:
-        if isinstance(event, Evicted):
-            world.restart(endpoint, after=pause)
-
-    world.subscribe(react)
 
 
 def share(n: int, part: float) -> int:
@@ -252,12 +242,11 @@ def partition(
 
     For the ``vote`` step somebody joins; for the classic round's, ``prepare``, ``promise`` and
     ``accept``, two more members crash than the fast round bears. At most one side goes on. Whoever
-    was evicted starts anew. After the network healed, all agree.
+    was evicted joins again by itself. After the network healed, all agree.
     """
     said = _saying(step)
     classic = step != "vote"
     world = formed(sum(sides) + (2 if classic else 0), seed)
-    evicted_start_anew(world)
     endpoints = [place.endpoint for place in world.places]
     groups = []
     for size in sides:

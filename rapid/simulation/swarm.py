@@ -89,15 +89,19 @@ class Swarm:
         return Outcome(self.seed, world.trace.hash, world.events, stats, self.faults, problem, trace)
 
     def populate(self) -> list[Endpoint]:
-        """Addresses that find each other in one of several ways."""
+        """Addresses that find each other in one of several ways.
+
+        A first seed that comes back while it cannot reach the others founds a cluster of its own, as it
+        must: with several seeds only merging is sure to end in one.
+        """
         world, size, way = self.world, self.size, self.rng.random()
         first = [f"m{number}:7400" for number in range(3)]
         if way < 0.4:
             return world.add_members(size)
         if way < 0.7:
-            return world.add_members(size, seeds=first)
+            return world.add_members(size, seeds=first, merge=True)
         if way < 0.85:
-            return world.add_members(size, seeds=first, expected=self.rng.randint(2, 3))
+            return world.add_members(size, seeds=first, merge=True, expected=self.rng.randint(2, 3))
         # two that found a cluster of their own: only merging brings them together
         one = world.add(first[0], seeds=first, merge=True)
         other = world.add(first[1], seeds=first[1:], merge=True)

@@ -35,6 +35,8 @@ from rapid.simulation.links import BLACK_HOLE, LAN, Distribution, Link
 from rapid.simulation.network import Network
 from rapid.simulation.process import Life, Place, Seen
 from rapid.simulation.trace import Trace, routine
+from rapid.telling import Telling
+from rapid.view import Change
 
 DELIVER, REPLY, HANDLE, WAKE, FAILED, RESUME, ACT = range(7)
 IDLE: Final = 60.0
@@ -286,6 +288,24 @@ class World:
         """Call back with each event that a member's application is told, at that moment."""
         self._listeners.append(listener)
 
+    def follow(self, member: Address, reader: Callable[[Change], object]) -> None:
+        """Call back with every change that the application at this address is told, of all its processes.
+
+        Each process begins with the first view that it is in, as a :class:`rapid.Cluster` does: this is
+        how to test one's own reactions.
+        """
+        place = self._place("member", member)
+        tellings: dict[int, Telling] = {}
+
+        def hear(endpoint: Endpoint, event: Event) -> None:
+            if endpoint == place.endpoint:
+                telling = tellings.setdefault(len(place.lives), Telling())
+                change = telling.change(event)
+                if change is not None:
+                    reader(change)
+
+        self.subscribe(hear)
+
     def watch(self, watcher: Callable[[Endpoint, Message], object]) -> None:
         """Call back with each message that a member sends, as it does; it must not be changed."""
         self._watchers.append(watcher)
@@ -475,7 +495,7 @@ class World:
             elif isinstance(output, Reply):
                 self._reply(life, output)
             elif isinstance(output, Discover):
-                life.node.discovered(life.place.seeds, life.clock(now))
+                life.node.discovered(life.seeds, life.clock(now))
             elif isinstance(output, Notify):
                 self._tell(life, output.event)
         self._identify(life)
@@ -485,6 +505,8 @@ class World:
     def _reply(self, life: Life, reply: Reply) -> None:
         if type(reply.message) is Facts:
             self.invariants.said(life, reply.message)
+        for watcher in self._watchers:
+            watcher(life.place.endpoint, reply.message)
         target = self._lives[reply.token[1]]  # type: ignore[index]  # the tokens are Life.token
         if not target.alive:
             self.counts["replies to a dead process"] += 1
@@ -584,6 +606,7 @@ class World:
         place.life = life
         self.counts["restarts" if len(place.lives) > 1 else "starts"] += 1
         self._note("started", life)
+        life.seeds = seeds
         node.join(seeds, clock)
         self._after_input(life)
 
