@@ -115,6 +115,14 @@ class Instance:
                 self.decided_rank = vote.rank
         return new
 
+    def forget(self, rank: Rank) -> None:
+        """Take nothing of this classic rank into account any more: higher ones have replaced it.
+
+        What this member itself has promised and voted stays; so nothing it says later contradicts it.
+        """
+        for group in (self.votes, self.promises, self.prepares, self.accepts, self._picked):
+            group.pop(rank, None)
+
     # -- what the round looks like from here
 
     @property
