@@ -8,12 +8,13 @@ PYTEST_FLAGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test verify lint types proto clean
+.PHONY: help demo test verify network lint types proto clean
 
 help:
 	@echo "make demo    30 processes form a cluster, 5 are killed, the others agree"
 	@echo "make test    the tests"
 	@echo "make verify  the long checks"
+	@echo "make network processes on broken networks; needs root on Linux, iproute2 and nftables"
 	@echo "make lint    ruff"
 	@echo "make types   mypy, strict"
 	@echo "make proto   generate the protobuf code anew"
@@ -27,6 +28,9 @@ test: $(VENV)/.installed-dev
 
 verify: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m verify --timeout 3600 $(PYTEST_FLAGS)
+
+network: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m network $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
