@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from rapid.detection.judge import Consecutive, Judge, PhiAccrual, Windowed
 from rapid.errors import (
     BindError,
     ConfigurationError,
@@ -9,27 +10,44 @@ from rapid.errors import (
     JoinError,
     LeaveTimeout,
     MetadataError,
+    QuorumError,
     RapidError,
     SettingsError,
     StateError,
+    TLSError,
     WireError,
 )
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.settings import Settings
-from rapid.view import Change, Evicted, QuorumLost, QuorumRestored, View, ViewChange, ViewsSkipped
+from rapid.view import (
+    Change,
+    Evicted,
+    OtherCluster,
+    QuorumLost,
+    QuorumRestored,
+    View,
+    ViewChange,
+    ViewsSkipped,
+)
 
 if TYPE_CHECKING:
+    from rapid import discovery
     from rapid.cluster import Cluster
     from rapid.runtime.feed import Changes
+    from rapid.runtime.tls import TLS
 else:
 
     def __getattr__(name: str) -> object:
         # asyncio is loaded by those who use it: the core is imported without
-        if name == "Cluster":
+        if name == "discovery":
+            import rapid.discovery as found
+        elif name == "Cluster":
             from rapid.cluster import Cluster as found
         elif name == "Changes":
             from rapid.runtime.feed import Changes as found
+        elif name == "TLS":
+            from rapid.runtime.tls import TLS as found
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found
@@ -37,20 +55,26 @@ else:
 
 
 __all__ = [
+    "TLS",
     "BindError",
     "Change",
     "Changes",
     "Cluster",
     "ClusterId",
     "ConfigurationError",
+    "Consecutive",
     "Endpoint",
     "EndpointError",
     "Evicted",
     "JoinError",
+    "Judge",
     "LeaveTimeout",
     "Member",
     "MetadataError",
     "NodeId",
+    "OtherCluster",
+    "PhiAccrual",
+    "QuorumError",
     "QuorumLost",
     "QuorumRestored",
     "RapidError",
@@ -58,8 +82,11 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StateError",
+    "TLSError",
     "View",
     "ViewChange",
     "ViewsSkipped",
+    "Windowed",
     "WireError",
+    "discovery",
 ]

@@ -7,22 +7,30 @@ import inspect
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from ipaddress import ip_address
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from rapid.errors import EndpointError, JoinError, LeaveTimeout, StateError
-from rapid.overlay.member import Endpoint, NodeId, checked_metadata
+from rapid.detection.judge import Judge, MakeJudge
+from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError
+from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
+from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
 from rapid.settings import Settings
 from rapid.view import Change, View
 
 if TYPE_CHECKING:
+    from rapid.runtime.discovery import SeedProvider
     from rapid.runtime.membership import Membership
+    from rapid.runtime.options import Options
+    from rapid.runtime.prober import Prober
+    from rapid.runtime.tls import TLS
 
 log = structlog.get_logger("rapid")
+
+GRACE = 5.0
+"""Seconds beyond its own deadline that the node is given to say that it could not join."""
 
 Callback = Callable[[Change], Awaitable[None] | None]
 
@@ -31,10 +39,27 @@ class Cluster:
     """Membership of one cluster, for one process life: start it, read views, leave.
 
     ``listen`` is the address to serve on (port 0: any free one), ``advertise`` the one that other
-    members reach it by, where that differs; its port 0 means the port listened on. ``seeds`` are
-    processes to join through, best the same list everywhere; with none, or when this process is the
-    first of them and no other answers, a new cluster is founded. ``metadata`` is fixed for the
-    life of the member.
+    members reach it by, where that differs; its port 0 means the port listened on. ``metadata`` is
+    fixed for the life of the member. With ``tls`` this member speaks to no one without, and the other
+    way round.
+
+    ``seeds`` are processes to join through, best the same list everywhere, or an async function that
+    gives them (``rapid.discovery`` has some). Names are resolved anew at every try, and each of their
+    addresses is a seed. With no seeds, or when this process is the first of them and none of the
+    others is in a cluster, a new one is founded. With ``bootstrap_expect`` nobody founds before that
+    many processes have seen each other; one of the seeds does then, and :meth:`start` returns when
+    the view holds so many: those that start together become one cluster. With ``cluster_id`` (hex)
+    this process joins that cluster or none.
+
+    ``rejoin``: when the cluster goes on without this member (see :class:`Evicted`), it joins again.
+    ``merge``: when a larger cluster is found behind a seed, this member leaves its own and joins
+    that; without, :class:`OtherCluster` just tells of it.
+
+    ``judge`` says when a member that this one watches is faulty: :class:`Windowed` (the default, as
+    ``settings`` say), :class:`Consecutive`, :class:`PhiAccrual` or one of your own. ``prober`` is an
+    async function that says of a :class:`Member` whether it is well; a member then counts as well
+    when it has answered the protocol's own probe and the prober has said True, within
+    ``settings.probe_timeout``. It is awaited on the library's thread and must not block.
 
     The protocol runs on a thread of its own: an application that blocks its event loop stays a
     member. Everything here may be used from any event loop, but not across a fork.
@@ -47,21 +72,39 @@ class Cluster:
         self,
         listen: str | Endpoint,
         *,
-        seeds: Iterable[str | Endpoint] = (),
+        seeds: Iterable[str | Endpoint] | SeedProvider = (),
         metadata: Mapping[str, str] | None = None,
         settings: Settings | None = None,
         advertise: str | Endpoint | None = None,
+        judge: MakeJudge | None = None,
+        prober: Prober | None = None,
+        tls: TLS | None = None,
+        rejoin: bool = True,
+        merge: bool = False,
+        bootstrap_expect: int = 1,
+        cluster_id: str | None = None,
     ) -> None:
         self._listen = _endpoint(listen)
         self._advertise = None if advertise is None else _endpoint(advertise)
-        if _is_wildcard(self._advertise or self._listen):
+        if is_wildcard((self._advertise or self._listen).host):
             raise EndpointError(
                 f"{self._advertise or self._listen}: other members cannot reach this address; "
                 "give the one that they can as advertise="
             )
-        self._seeds = tuple(map(_seed, seeds))
+        self._seeds = seeds if callable(seeds) else as_seeds(seeds)
         self._metadata = checked_metadata(metadata or {})
         self._settings = settings or Settings.lan()
+        self._judge = judge if judge is None else _judge(judge)
+        if prober is not None and not callable(prober):
+            raise SettingsError("prober", f"{prober!r} is no async function of a member")
+        self._prober = prober
+        self._tls = tls
+        self._rejoin = rejoin
+        self._merge = merge
+        if not 1 <= bootstrap_expect <= 10_000:
+            raise SettingsError("bootstrap_expect", f"{bootstrap_expect} processes; take 1 to 10000")
+        self._bootstrap_expect = bootstrap_expect
+        self._cluster_id = None if cluster_id is None else _cluster_id(cluster_id)
         self._pid = os.getpid()
         self._feed = Feed()
         self._membership: Membership | None = None
@@ -89,8 +132,10 @@ class Cluster:
     async def start(self) -> View:
         """Found or join the cluster; returns the first view that this member is in.
 
-        Raises :class:`BindError` when the address cannot be listened on, :class:`JoinError` when no
-        cluster let this member in within ``settings.join_timeout``. The member is closed then, and
+        Raises :class:`BindError` when the address cannot be listened on, :class:`TLSError` when the
+        certificates are no good any more or do not name this member, :class:`JoinError` when no
+        cluster let this member in within ``settings.join_timeout`` of the first look-up of the seeds,
+        or fewer than ``bootstrap_expect`` were in it soon after. The member is closed then, and
         also when this is cancelled. Raises :class:`StateError` when called twice.
         """
         self._same_process()
@@ -99,17 +144,18 @@ class Cluster:
         # gRPC is imported by those who use it
         from rapid.runtime.membership import Membership
 
-        membership = Membership(self._feed, self._settings, self._metadata, self._seeds)
+        membership = Membership(self._feed, self._options())
         self._membership = membership
         for begin in self._pending:
             begin()
         try:
             await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
-            async with asyncio.timeout(self._settings.join_timeout + 5.0):
+            limit = patience(self._settings) + self._settings.join_timeout + GRACE
+            async with asyncio.timeout(limit):
                 return await asyncio.wrap_future(membership.join())
         except TimeoutError as error:
             await self.close()
-            raise JoinError("the member did not get to an end of joining; it is closed") from error
+            raise JoinError(f"{self._unfinished()}; the member is closed") from error
         except BaseException:
             await self.close()
             raise
@@ -137,6 +183,16 @@ class Cluster:
                 f"no view without this member was agreed on within {self._settings.leave_timeout} s; "
                 "it is closed"
             )
+
+    async def force_new_cluster(self) -> View:
+        """Go on, as a new cluster, with those members that this one reaches; returns its first view.
+
+        For an operator, when the majority is gone for good: never do it while the others may live on
+        elsewhere, since there would be two clusters then. The version goes on, the cluster id is new.
+        Raises :class:`QuorumError` while a quorum answers, :class:`StateError` when this is no member
+        or is closed meanwhile. Nothing has changed then.
+        """
+        return await asyncio.wrap_future(self._running().force_new_cluster())
 
     async def close(self) -> None:
         """Stop at once, without a word to the others: they will find out. Any number of times."""
@@ -194,6 +250,31 @@ class Cluster:
         else:
             subscription.begin()
         return subscription.end
+
+    def _options(self) -> Options:
+        from rapid.discovery import static
+        from rapid.runtime.options import Options
+
+        seeds = self._seeds
+        return Options(
+            settings=self._settings,
+            metadata=self._metadata,
+            seeds=seeds if callable(seeds) else static(seeds) if seeds else None,
+            judge=self._judge,
+            prober=self._prober,
+            tls=self._tls,
+            rejoin=self._rejoin,
+            merge=self._merge,
+            bootstrap_expect=self._bootstrap_expect,
+            cluster_id=self._cluster_id,
+        )
+
+    def _unfinished(self) -> str:
+        """Why :meth:`start` was in vain though the node has not said so."""
+        view = self._feed.view
+        if view is None:
+            return "joining came to no end"
+        return f"the view holds {view.size} of the {self._bootstrap_expect} processes expected"
 
     def _require_view(self) -> View:
         self._same_process()
@@ -270,15 +351,21 @@ def _endpoint(value: str | Endpoint) -> Endpoint:
     return Endpoint.parse(value) if isinstance(value, str) else Endpoint.checked(*value)
 
 
-def _seed(value: str | Endpoint) -> Endpoint:
-    endpoint = _endpoint(value)
-    if not endpoint.port or _is_wildcard(endpoint):
-        raise EndpointError(f"seed {endpoint}: no process can be reached there")
-    return endpoint
-
-
-def _is_wildcard(endpoint: Endpoint) -> bool:
+def _cluster_id(text: str) -> ClusterId:
     try:
-        return ip_address(endpoint.host).is_unspecified
+        raw = bytes.fromhex(text)
     except ValueError:
-        return False
+        raw = b""
+    if len(raw) != ClusterId.SIZE:
+        raise SettingsError("cluster_id", f"{text!r} is no {2 * ClusterId.SIZE} hexadecimal digits")
+    return ClusterId(raw)
+
+
+def _judge(make: MakeJudge) -> MakeJudge:
+    """Find out now, and not on the protocol's thread, whether it makes judges."""
+    if not callable(make):
+        raise SettingsError("judge", f"{make!r} makes no judges; take one such as rapid.Windowed(10, 4)")
+    made = make()
+    if not isinstance(made, Judge):
+        raise SettingsError("judge", f"{make!r} makes {made!r}, which has no record() and no faulty")
+    return make

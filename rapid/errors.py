@@ -1,5 +1,7 @@
 """The error tree. Every error that this library raises on purpose is a ``RapidError``."""
 
+from __future__ import annotations
+
 
 class RapidError(Exception):
     """The root. The message says what was wrong, where, and what to do."""
@@ -11,6 +13,14 @@ class SettingsError(RapidError, ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, str]]:
+        return type(self), (self.field, self.problem)  # an error crosses from process to process whole
+
+
+class TLSError(SettingsError):
+    """Certificates that cannot be used, or options that make no sense. The member has not started."""
 
 
 class EndpointError(RapidError, ValueError):
@@ -37,8 +47,16 @@ class LeaveTimeout(RapidError):
     """The cluster did not agree on the departure in time. The member is closed all the same."""
 
 
+class QuorumError(RapidError):
+    """A quorum of the view answers, so that no new cluster may be forced. Nothing has changed."""
+
+
 class StateError(RapidError, RuntimeError):
     """A call that this state of the member does not allow. The state is unchanged."""
+
+
+class IdentityError(RapidError):
+    """A peer's certificate does not bear out who it says it is. The runtime rejects and counts it."""
 
 
 class WireError(RapidError, ValueError):

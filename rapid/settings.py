@@ -47,6 +47,10 @@ class Settings:
     join_retry: float = 0.1
     """The first pause between tries; it doubles with jitter up to ``join_attempt``."""
     join_timeout: float = 30.0
+    found_delay: float = 0.5
+    """How long the first seed looks for a cluster behind the others before it founds one."""
+    outreach_interval: float = 5.0
+    """How often a seed outside the view is probed: is there another cluster? Rarer with many members."""
     leave_timeout: float = 5.0
     history: int = 64
     """How many past cuts are kept for members that missed them."""
@@ -74,6 +78,7 @@ class Settings:
             "join_attempt",
             "join_retry",
             "join_timeout",
+            "outreach_interval",
             "leave_timeout",
             "reinforcement_timeout",
             "quorum_timeout",
@@ -81,7 +86,9 @@ class Settings:
             value = getattr(self, name)
             if not 0 < value < 86400:
                 raise SettingsError(name, f"{value} s; take more than 0 and less than a day")
-        for name in ("batch_quiet", "batch_limit", "join_quiet", "gossip_interval", "fallback_stagger"):
+        for name in (
+            "batch_quiet", "batch_limit", "join_quiet", "gossip_interval", "fallback_stagger", "found_delay",
+        ):  # fmt: skip
             value = getattr(self, name)
             if not 0 <= value < 3600:
                 raise SettingsError(name, f"{value} s; take 0 or more and less than an hour")
@@ -120,6 +127,8 @@ class Settings:
             quorum_timeout=60.0,
             join_attempt=5.0,
             join_timeout=120.0,
+            found_delay=2.0,
+            outreach_interval=20.0,
             leave_timeout=20.0,
         )
         return replace(base, **changes)
@@ -141,6 +150,8 @@ class Settings:
             join_attempt=0.5,
             join_retry=0.03,
             join_timeout=15.0,
+            found_delay=0.1,
+            outreach_interval=1.0,
             leave_timeout=3.0,
         )
         return replace(base, **changes)

@@ -52,8 +52,10 @@ class View:
 class ViewChange:
     """One agreed change, and the view that it led to.
 
-    The first one that a reader is given has all members of its view in ``joined``: applying the
-    changes in order to an empty set always gives the view.
+    A change without joins and removals is a fresh beginning: the members agreed, after a failure of
+    the network that is over, that all of them are there. The first one that a reader is given has
+    all members of its view in ``joined``: applying the changes in order to an empty set always gives
+    the view.
     """
 
     view: View
@@ -66,21 +68,27 @@ class ViewChange:
 class ViewsSkipped:
     """Views were passed over: the reader was too slow, or this member had missed them itself.
 
-    Compare ``view`` with the last one known to see what has changed.
+    Compare ``view`` with the last one known to see what has changed. This also tells the first view
+    after an :class:`Evicted`, and the first one in another cluster.
     """
 
     view: View
     """The newest view."""
     skipped: int
-    """How many views between the last one given and ``view`` are not given."""
+    """How many views between the last one given and ``view`` are not given; 0 in another cluster."""
 
 
 @dataclass(frozen=True)
 class Evicted:
-    """The cluster went on without this member, from ``version`` on. Nothing comes after this."""
+    """The cluster went on without this member, from ``version`` on.
+
+    ``rejoining``: it joins again by itself, under a new node id, as soon as its links are fit for it;
+    :class:`ViewsSkipped` tells its first view then. Otherwise nothing comes after this.
+    """
 
     cluster_id: str
     version: int
+    rejoining: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,5 +108,19 @@ class QuorumRestored:
     version: int
 
 
-Change = ViewChange | ViewsSkipped | Evicted | QuorumLost | QuorumRestored
+@dataclass(frozen=True)
+class OtherCluster:
+    """At this address, which is a seed's or a member's, runs a member of another cluster.
+
+    Told once for each. ``merging``: this member leaves its cluster to itself and joins that one,
+    which is the larger; :class:`ViewsSkipped` tells its first view there.
+    """
+
+    endpoint: Endpoint
+    cluster_id: str
+    size: int
+    merging: bool
+
+
+Change = ViewChange | ViewsSkipped | Evicted | QuorumLost | QuorumRestored | OtherCluster
 """What :meth:`rapid.Cluster.changes` gives and :meth:`rapid.Cluster.subscribe` calls back with."""

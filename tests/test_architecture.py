@@ -25,8 +25,9 @@ ALLOWED = {
     "protocol": PLAIN | {"overlay", "detection", "consensus"},
     "proto": PLAIN | BELOW,
     "view": PLAIN | {"overlay"},
-    "simulation": PLAIN | BELOW | {"view"},
-    "runtime": PLAIN | BELOW | {"view", "proto"},
+    "telling": PLAIN | BELOW | {"view"},
+    "simulation": PLAIN | BELOW | {"view", "telling"},
+    "runtime": PLAIN | BELOW | {"view", "telling", "proto"},
 }
 """Which layers a layer may import, besides itself. What is not listed may import anything."""
 

@@ -14,14 +14,19 @@ SURFACE = {
     "Cluster",
     "ClusterId",
     "ConfigurationError",
+    "Consecutive",
     "Endpoint",
     "EndpointError",
     "Evicted",
     "JoinError",
+    "Judge",
     "LeaveTimeout",
     "Member",
     "MetadataError",
     "NodeId",
+    "PhiAccrual",
+    "OtherCluster",
+    "QuorumError",
     "QuorumLost",
     "QuorumRestored",
     "RapidError",
@@ -29,16 +34,20 @@ SURFACE = {
     "Settings",
     "SettingsError",
     "StateError",
+    "TLS",
+    "TLSError",
     "View",
     "ViewChange",
     "ViewsSkipped",
+    "Windowed",
     "WireError",
+    "discovery",
 }
 
 
 def test_the_surface_is_this() -> None:
-    assert set(rapid.__all__) == SURFACE
-    assert sorted(rapid.__all__) == rapid.__all__
+    # their order is the linter's
+    assert sorted(rapid.__all__) == sorted(SURFACE)
 
 
 def test_everything_in_it_exists_and_is_documented() -> None:

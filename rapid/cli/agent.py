@@ -11,15 +11,26 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import structlog
 
 from rapid.cluster import Cluster
+from rapid.discovery import SeedProvider, dns, file, srv
 from rapid.errors import EndpointError, LeaveTimeout, MetadataError, RapidError, SettingsError
+from rapid.overlay.member import Endpoint
+from rapid.runtime.tls import TLS
 from rapid.settings import Settings
-from rapid.view import Change, Evicted, QuorumLost, QuorumRestored, ViewChange, ViewsSkipped
+from rapid.view import (
+    Change,
+    Evicted,
+    OtherCluster,
+    QuorumLost,
+    QuorumRestored,
+    ViewChange,
+    ViewsSkipped,
+)
 
 Report = dict[str, Any]
 """One line of output, as a JSON object."""
@@ -45,12 +56,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--advertise", metavar="HOST:PORT", help="the address that others reach it by, where that is another"
     )
-    parser.add_argument(
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument(
         "--seed",
         action="append",
         default=[],
         metavar="HOST:PORT",
-        help="a process to join through; any number. With none, found a cluster",
+        help="a process to join through; any number. With none of any kind, found a cluster",
+    )
+    seeds.add_argument(
+        "--seed-dns", metavar="NAME:PORT", help="join through any of the addresses that the name has"
+    )
+    seeds.add_argument(
+        "--seed-srv",
+        metavar="NAME",
+        help="join through the targets of the SRV records of a name such as _rapid._tcp.example.org",
+    )
+    seeds.add_argument(
+        "--seed-file",
+        metavar="FILE",
+        help="join through the processes in a file, one HOST:PORT on a line; # begins a comment",
     )
     parser.add_argument(
         "--metadata",
@@ -66,8 +91,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what the network is like (%(default)s)",
     )
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one setting that shall differ, such as probe_interval=2; any number",
+    )
+    parser.add_argument(
         "--join-timeout", type=float, metavar="SECONDS", help="give up joining after this long"
     )
+    parser.add_argument(
+        "--bootstrap-expect",
+        type=int,
+        default=1,
+        metavar="N",
+        help="found no cluster before N processes have seen each other, and wait for them (%(default)s)",
+    )
+    parser.add_argument("--cluster-id", metavar="HEX", help="join this cluster or none")
+    parser.add_argument("--no-rejoin", action="store_true", help="end when evicted, instead of joining again")
+    parser.add_argument(
+        "--merge", action="store_true", help="join a larger cluster when one is found behind a seed"
+    )
+    parser.add_argument("--tls-ca", metavar="FILE", help="trust these authorities; with it, TLS is required")
+    parser.add_argument("--tls-certificate", metavar="FILE", help="this member's certificate chain")
+    parser.add_argument("--tls-key", metavar="FILE", help="its private key")
     parser.add_argument("--json", action="store_true", help="print JSON objects")
     parser.add_argument(
         "--wait",
@@ -176,8 +223,12 @@ def as_report(change: Change) -> Report:
                 digest=view.digest,
                 skipped=skipped,
             )
-        case Evicted(cluster_id, version):
-            return _now("evicted", cluster_id=cluster_id, version=version)
+        case Evicted(cluster_id, version, rejoining):
+            return _now("evicted", cluster_id=cluster_id, version=version, rejoining=rejoining)
+        case OtherCluster(endpoint, cluster_id, size, merging):
+            return _now(
+                "other cluster", endpoint=str(endpoint), cluster_id=cluster_id, size=size, merging=merging
+            )
         case QuorumLost(version):
             return _now("quorum lost", version=version)
         case QuorumRestored(version):
@@ -212,14 +263,57 @@ def _print_text(report: Report) -> None:
 
 def _cluster(args: argparse.Namespace) -> Cluster:
     make = {"lan": Settings.lan, "wan": Settings.wan, "local": Settings.local}[args.settings]
-    settings = make() if args.join_timeout is None else make(join_timeout=args.join_timeout)
+    changes = _changes(args.set)
+    if args.join_timeout is not None:
+        changes["join_timeout"] = args.join_timeout
     return Cluster(
         args.listen,
-        seeds=args.seed,
+        seeds=_seeds(args),
         metadata=_metadata(args.metadata),
-        settings=settings,
+        settings=make(**changes),
         advertise=args.advertise,
+        rejoin=not args.no_rejoin,
+        merge=args.merge,
+        bootstrap_expect=args.bootstrap_expect,
+        cluster_id=args.cluster_id,
+        tls=_tls(args),
     )
+
+
+def _seeds(args: argparse.Namespace) -> list[str] | SeedProvider:
+    """What the one option of these that was given stands for."""
+    if args.seed_dns is not None:
+        return dns(*Endpoint.parse(args.seed_dns))
+    if args.seed_srv is not None:
+        return srv(args.seed_srv)
+    if args.seed_file is not None:
+        return file(args.seed_file)
+    seeds: list[str] = args.seed
+    return seeds
+
+
+def _tls(args: argparse.Namespace) -> TLS | None:
+    files = (args.tls_ca, args.tls_certificate, args.tls_key)
+    if not any(files):
+        return None
+    if not all(files):
+        raise SettingsError("tls", "--tls-ca, --tls-certificate and --tls-key belong together")
+    return TLS(ca=args.tls_ca, certificate=args.tls_certificate, key=args.tls_key)
+
+
+def _changes(pairs: list[str]) -> dict[str, float]:
+    readers = {"int": int, "float": float}
+    kinds = {field.name: field.type for field in fields(Settings) if field.type in readers}
+    changes: dict[str, float] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if name not in kinds:
+            raise SettingsError(name, f"no such setting; there are {', '.join(kinds)}")
+        try:
+            changes[name] = readers[kinds[name]](value)
+        except ValueError:
+            raise SettingsError(name, f"{value!r} is no {kinds[name]}") from None
+    return changes
 
 
 def _metadata(pairs: list[str]) -> dict[str, str]:

@@ -7,15 +7,20 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from itertools import islice, takewhile
+from math import inf
 
+from rapid.cli import studies
+from rapid.cli.studies import jobs
+from rapid.errors import RapidError
 from rapid.simulation.swarm import Outcome, never_occurred, run_seed
 
 TWICE = 20
-"""One seed of this many runs twice: the same events must happen again."""
+"""One seed of this many runs twice, the second time under another PYTHONHASHSEED: the same must happen."""
 TRACE = 60
 
 
@@ -34,6 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="which seeds, or one seed (0-99)",
     )
     add("--jobs", type=jobs, default=1, metavar="N", help="processes to use (%(default)s)")
+    add("--for", dest="budget", type=float, default=inf, metavar="SECONDS",
+        help="begin no more seeds after this long")  # fmt: skip
     add("--coverage", type=int, default=1000, metavar="N",
         help="fail when some fault or path never occurred in N seeds or more (%(default)s)")  # fmt: skip
     add(
@@ -42,28 +49,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="add an invariant that is false, to see that violations are found",
     )
     add("--json", action="store_true", help="print the summary as one JSON object")
+    studies.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0 when every promise held and everything occurred; 1 when not."""
+    if args.study is not None:
+        return studies.run(args)
     stats: Counter[str] = Counter()
     faults: Counter[str] = Counter()
+    hashes: dict[int, str] = {}
     done = 0
-    for outcome, again in _outcomes(args.seeds, args.jobs, args.canary):
+    for outcome in _outcomes(args.seeds, args.jobs, args.canary, time.monotonic() + args.budget):
         done += 1
         stats.update(outcome.stats)
         faults.update(outcome.faults)
-        problem = outcome.problem
-        if again is not None and again != outcome.hash:
-            problem = f"seed {outcome.seed}: ran differently the second time: {outcome.hash}, then {again}"
-        if problem is not None:
-            _report(outcome, problem, args.canary)
+        if outcome.problem is not None:
+            _report(outcome, args.canary)
             return 1
-    first = args.seeds[0]
-    here, elsewhere = run_seed(first).hash, _hash_elsewhere(first)
-    if here != elsewhere:
-        print(f"seed {first}: {here} here, {elsewhere} under another PYTHONHASHSEED", file=sys.stderr)
-        return 1
+        if (outcome.seed - args.seeds[0]) % TWICE == 0:
+            hashes[outcome.seed] = outcome.hash
+    for seed, again in _elsewhere(list(hashes), args.jobs):
+        if hashes[seed] != again:
+            print(f"seed {seed}: {hashes[seed]} here, {again} under another PYTHONHASHSEED", file=sys.stderr)
+            return 1
     missing = never_occurred(stats, faults)
     _summary(done, stats, faults, missing, args.json)
     return 1 if missing and done >= args.coverage else 0
@@ -80,21 +89,14 @@ def seeds(text: str) -> range:
     return found
 
 
-def jobs(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 256):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 256")
-    return int(text)
-
-
-def _task(task: tuple[int, bool]) -> tuple[Outcome, str | None]:
+def _task(task: tuple[int, bool]) -> Outcome:
     seed, canary = task
-    outcome = run_seed(seed, canary=canary)
-    return outcome, run_seed(seed, canary=canary).hash if seed % TWICE == 0 else None
+    return run_seed(seed, canary=canary)
 
 
-def _outcomes(numbers: range, processes: int, canary: bool) -> Iterator[tuple[Outcome, str | None]]:
+def _outcomes(numbers: range, processes: int, canary: bool, until: float) -> Iterator[Outcome]:
     """In the order of the seeds, whatever finishes first."""
-    tasks = ((seed, canary) for seed in numbers)
+    tasks = takewhile(lambda _: time.monotonic() < until, ((seed, canary) for seed in numbers))
     if processes == 1:
         yield from map(_task, tasks)
         return
@@ -104,21 +106,39 @@ def _outcomes(numbers: range, processes: int, canary: bool) -> Iterator[tuple[Ou
             yield from pool.map(_task, batch, chunksize=5)
 
 
-def _hash_elsewhere(seed: int) -> str:
-    program = f"from rapid.simulation.swarm import run_seed; print(run_seed({seed}).hash)"
-    environment = {**os.environ, "PYTHONHASHSEED": "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+def _elsewhere(numbers: list[int], processes: int) -> Iterator[tuple[int, str]]:
+    """The same seeds once more, in other processes that hash otherwise."""
+    other = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    shares = [share for at in range(processes) if (share := numbers[at::processes])]
+    running = []
+    for share in shares:
+        program = (
+            "from rapid.simulation.swarm import run_seed\n"
+            f"for seed in {share}: print(seed, run_seed(seed).hash)"
+        )
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-c", program],
+                env={**os.environ, "PYTHONHASHSEED": other},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for process in running:
+        printed, _ = process.communicate()
+        if process.returncode:
+            raise RapidError(f"seeds {numbers} did not run again: exit status {process.returncode}")
+        for line in printed.splitlines():
+            seed, _, found = line.partition(" ")
+            yield int(seed), found
 
 
-def _report(outcome: Outcome, problem: str, canary: bool) -> None:
+def _report(outcome: Outcome, canary: bool) -> None:
     print(f"The last events of seed {outcome.seed}:")
     for line in outcome.trace[-TRACE:]:
         print(f"  {line}")
     command = f"rapid simulate --seeds {outcome.seed}{' --canary' if canary else ''}"
-    print(f"\n{problem}\nto see it again: {command}")
+    print(f"\n{outcome.problem}\nto see it again: {command}")
 
 
 def _summary(done: int, stats: Counter[str], faults: Counter[str], missing: list[str], as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
@@ -13,7 +15,7 @@ Process = tuple[Endpoint, NodeId]
 class Tally:
     """The rings on which one process was reported, and how."""
 
-    __slots__ = ("inferred", "leaving", "rings", "subject", "up")
+    __slots__ = ("expired", "inferred", "leaving", "rings", "subject", "up")
 
     def __init__(self, subject: Member, up: bool) -> None:
         self.subject = subject
@@ -21,6 +23,7 @@ class Tally:
         self.rings = 0
         self.inferred = 0
         self.leaving = 0
+        self.expired = False
 
     @property
     def covered(self) -> int:
@@ -33,15 +36,28 @@ class CutDetector:
 
     A subject reported on at least ``h`` rings is stable; on ``l`` to ``h - 1``, unstable, and then
     it blocks every proposal; on fewer, noise. Built anew for each configuration.
+
+    At most ``bearable`` members are proposed as failed, any number by default. When more seem to
+    have, then whoever would agree to that is among them: the alerts are from a time that is over, and
+    the proposal is to begin afresh, with the same members.
     """
 
-    def __init__(self, configuration: Configuration, h: int, l: int) -> None:  # noqa: E741 - the paper's name
+    def __init__(
+        self,
+        configuration: Configuration,
+        h: int,
+        l: int,  # noqa: E741 - the paper's name
+        bearable: int | None = None,
+    ) -> None:
         self._configuration = configuration
+        self._bearable = inf if bearable is None else bearable
         self._h = h
         self._l = l
         self._tallies: dict[Process, Tally] = {}
         self._unstable: dict[Process, None] = {}
         self._stable: dict[Process, None] = {}
+        self._changed = False
+        self._proposal: Cut | None = None
         self.implicit = 0
         """Ring reports that were inferred instead of received."""
 
@@ -75,6 +91,7 @@ class CutDetector:
         leaving = alert.rings if alert.status is Status.LEAVING else 0
         if not (alert.rings & ~tally.rings or leaving & ~tally.leaving):
             return False
+        self._changed = True
         tally.leaving |= leaving
         tally.rings |= alert.rings
         self._place(process, tally)
@@ -90,22 +107,38 @@ class CutDetector:
         """The subjects between the watermarks, oldest first."""
         return [self._tallies[process] for process in self._unstable]
 
+    def expire(self, tally: Tally) -> None:
+        """This unstable subject has blocked for too long, though all who observe it could speak.
+
+        Who is still silent is gone too. A member is taken as failed then; a joiner as not there.
+        """
+        tally.expired = self._changed = True
+        self._place((tally.subject.endpoint, tally.subject.node_id), tally)
+
     @property
     def empty(self) -> bool:
         return not self._tallies
 
     def propose(self) -> Cut | None:
         """The cut of all stable subjects, or None while there is none or something is unstable."""
+        if self._changed:
+            self._changed = False
+            self._proposal = self._proposed()
+        return self._proposal
+
+    def _proposed(self) -> Cut | None:
         if self._unstable:
             self._infer()
         if self._unstable or not self._stable:
             return None
         tallies = [self._tallies[process] for process in self._stable]
         removed = [
-            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.covered.bit_count())
+            Removal(t.subject.endpoint, t.subject.node_id, 2 * t.leaving.bit_count() > t.rings.bit_count())
             for t in tallies
             if not t.up
         ]
+        if sum(not removal.left for removal in removed) > self._bearable:
+            return Cut.of()
         freed = {removal.endpoint for removal in removed}
         joined: dict[Endpoint, Member] = {}
         for tally in tallies:
@@ -119,9 +152,11 @@ class CutDetector:
 
     def _place(self, process: Process, tally: Tally) -> None:
         count = tally.covered.bit_count()
-        if count >= self._h:
+        if count >= self._h or (tally.expired and not tally.up):
             self._unstable.pop(process, None)
             self._stable[process] = None
+        elif tally.expired:
+            self._unstable.pop(process, None)
         elif count >= self._l:
             self._unstable[process] = None
 

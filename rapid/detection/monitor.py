@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
@@ -14,12 +15,16 @@ from rapid.overlay.member import Endpoint, Member, NodeId
 from rapid.settings import Settings
 
 IDLE, ASKED, ASKED_TWICE = range(3)
+"""An edge rests; or waits for an answer, after the first message of a probe, or the second."""
 
 
 class Edge:
     """One subject and the rings on which it is watched."""
 
-    __slots__ = ("at", "judge", "phase", "replaced", "rings", "sent_at", "sequence", "subject")
+    __slots__ = (
+        "acked", "at", "judge", "outcomes", "passed", "phase", "refusing", "replaced", "rings", "sent_at",
+        "sequence", "subject",
+    )  # fmt: skip
 
     def __init__(self, subject: Member, rings: int, judge: Judge, at: float) -> None:
         self.subject = subject
@@ -29,6 +34,13 @@ class Edge:
         self.phase = IDLE
         self.sent_at = -inf
         self.sequence = 0
+        self.outcomes = 0
+        self.acked = False
+        """The subject has acknowledged this probe."""
+        self.passed = False
+        """The application's own check of this probe has succeeded; or there is none."""
+        self.refusing = False
+        """The last word on this subject is its host's, that the process is gone."""
         self.replaced = False
         """Another process answers at the subject's address: this one is gone for certain."""
 
@@ -36,14 +48,22 @@ class Edge:
     def faulty(self) -> bool:
         return self.replaced or self.judge.faulty
 
+    def record(self, answered: bool, now: float, interval: float) -> None:
+        """An outcome, at the time of the edge's own clock: see :class:`Judge`."""
+        self.judge.record(answered, self.outcomes * interval + min(now - self.sent_at, interval))
+        self.outcomes += 1
+
 
 class Monitor:
     """Probes each subject once an interval, spread over it; calls back with faulty edges.
 
-    A probe that stays unanswered for half the timeout is sent once more, so that one lost message
-    is no outcome. A refused connection is the host's own word that the process is gone: the edge
-    is probed again after ``probe_retry`` until the judge decides. When this process itself
-    stalled, the outcomes of that span are void. ``due`` is the next time to :meth:`wake`.
+    ``probe(edge)`` is to send a probe. One that stays unanswered for half the timeout is sent once
+    more, so that one lost message is no outcome. With ``check``, the application is asked as well,
+    once for each probe, and an outcome is good only when both have said so within the timeout.
+
+    A refused connection is the host's own word that the process is gone: the edge is probed at the
+    pace of ``probe_retry`` until the judge decides. When this process itself stalled, the outcomes of
+    that span are void, and counted as a stall in ``stats``. ``due`` is the next time to :meth:`wake`.
     """
 
     def __init__(
@@ -53,16 +73,20 @@ class Monitor:
         make_judge: MakeJudge,
         probe: Callable[[Edge], None],
         faulty: Callable[[Edge], None],
+        check: Callable[[Edge], None] | None = None,
+        stats: Counter[str] | None = None,
     ) -> None:
         self._settings = settings
         self._rng = rng
         self._make_judge = make_judge
         self._probe = probe
         self._faulty = faulty
+        self._check = check
+        self._stats = Counter[str]() if stats is None else stats
         self._heap: list[tuple[float, int, Edge]] = []
         self._order = 0
+        self._sequence = 0
         self.edges: dict[Endpoint, Edge] = {}
-        self.voided = 0
 
     @property
     def due(self) -> float:
@@ -97,9 +121,7 @@ class Monitor:
 
     def wake(self, now: float) -> None:
         """Do what is due."""
-        heap = self._heap
-        if heap and now - heap[0][0] > self._settings.probe_timeout:
-            self._void(now)
+        self._notice_stall(now)
         while self._heap and self._heap[0][0] <= now:
             at, _, edge = heappop(self._heap)
             if edge.at == at and self.edges.get(edge.subject.endpoint) is edge:
@@ -107,60 +129,103 @@ class Monitor:
 
     def answered(self, endpoint: Endpoint, node_id: NodeId, sequence: int, now: float) -> None:
         """An ack came from this address, of this process."""
-        edge = self.edges.get(endpoint)
+        self._notice_stall(now)
+        edge = self._asked(endpoint, sequence)
         if edge is None:
             return
-        if node_id != edge.subject.node_id:
-            if not edge.replaced:
-                edge.replaced = True
-                self._faulty(edge)
+        if node_id == edge.subject.node_id:
+            edge.acked = True
+            self._conclude(edge, now)
+        elif not edge.replaced:
+            edge.replaced = True
+            self._faulty(edge)
+
+    def checked(self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float) -> None:
+        """The application's own check of this process, made for this probe, has come to an end."""
+        self._notice_stall(now)
+        edge = self._asked(endpoint, sequence)
+        if edge is None or node_id != edge.subject.node_id:
             return
-        if sequence == edge.sequence and edge.phase != IDLE:
-            edge.judge.record(True, now)
-            self._rest(edge, max(now, edge.sent_at + self._settings.probe_interval))
+        if passed:
+            edge.passed = True
+            self._conclude(edge, now)
+        else:
+            self._fail(edge, now)
 
     def refused(self, endpoint: Endpoint, now: float) -> None:
         """The host answered that no such process listens, or a connection to it was reset.
 
-        Processes seldom go alone: the other subjects are asked at once, so that those that went
-        together are reported together.
+        Processes seldom go alone: the first time, the other subjects are asked at once, so that those
+        that went together are reported together. Not with each retry: it would multiply the probes.
         """
+        self._notice_stall(now)
         edge = self.edges.get(endpoint)
         if edge is None:
             return
-        if edge.phase == IDLE:
-            self.hurry(endpoint, now)
+        first = not edge.refusing
+        if edge.phase != IDLE:
+            self._fail(edge, now, refused=True)
         else:
-            self._failed(edge, now, now + self._settings.probe_retry)
-        for other in self.edges:
-            self.hurry(other, now)
+            edge.refusing = True
+            if not edge.faulty:
+                self.hurry(endpoint, now)
+        if first:
+            for other in self.edges:
+                if other != endpoint:
+                    self.hurry(other, now)
 
     def hurry(self, endpoint: Endpoint, now: float) -> None:
         """Probe this subject as soon as the retry interval allows."""
+        self._notice_stall(now)
         edge = self.edges.get(endpoint)
         if edge is not None and edge.phase == IDLE:
             at = max(now, edge.sent_at + self._settings.probe_retry)
             if at < edge.at:
                 self._rest(edge, at)
 
+    def _asked(self, endpoint: Endpoint, sequence: int) -> Edge | None:
+        """The edge that waits for the answer to this probe."""
+        edge = self.edges.get(endpoint)
+        return edge if edge is not None and edge.phase != IDLE and edge.sequence == sequence else None
+
     def _advance(self, edge: Edge, now: float) -> None:
         if edge.phase == IDLE:
-            edge.sequence += 1
-            edge.sent_at = now
-            self._ask(edge, ASKED, now + self._settings.probe_timeout / 2)
+            self._begin(edge, now)
         elif edge.phase == ASKED:
-            self._ask(edge, ASKED_TWICE, max(now, edge.sent_at + self._settings.probe_timeout))
+            edge.phase = ASKED_TWICE
+            # counted from now: when this process is a little late, the subject has its time all the same
+            self._schedule(edge, now + self._settings.probe_timeout / 2)
+            if not edge.acked:
+                self._probe(edge)
         else:
-            self._failed(edge, now, max(now, edge.sent_at + self._settings.probe_interval))
+            self._fail(edge, now)
 
-    def _ask(self, edge: Edge, phase: int, until: float) -> None:
-        edge.phase = phase
-        self._schedule(edge, until)
+    def _begin(self, edge: Edge, now: float) -> None:
+        # no two probes of this process share a number, so no answer is taken for another's
+        self._sequence += 1
+        edge.sequence = self._sequence
+        edge.sent_at = now
+        edge.acked = False
+        edge.passed = self._check is None
+        edge.phase = ASKED
+        self._schedule(edge, now + self._settings.probe_timeout / 2)
         self._probe(edge)
+        if self._check is not None:
+            self._check(edge)
 
-    def _failed(self, edge: Edge, now: float, again_at: float) -> None:
-        edge.judge.record(False, now)
-        self._rest(edge, again_at)
+    def _conclude(self, edge: Edge, now: float) -> None:
+        if edge.acked and edge.passed:
+            edge.refusing = False
+            interval = self._settings.probe_interval
+            edge.record(True, now, interval)
+            self._rest(edge, max(now, edge.sent_at + interval))
+
+    def _fail(self, edge: Edge, now: float, *, refused: bool = False) -> None:
+        settings = self._settings
+        edge.refusing = refused
+        edge.record(False, now, settings.probe_interval)
+        pause = settings.probe_retry if refused and not edge.faulty else settings.probe_interval
+        self._rest(edge, max(now, edge.sent_at + pause))
         if edge.faulty:
             self._faulty(edge)
 
@@ -177,9 +242,11 @@ class Monitor:
         self._heap = sorted((edge.at, order, edge) for order, edge in enumerate(self.edges.values()))
         self._order = len(self._heap)
 
-    def _void(self, now: float) -> None:
-        """This process woke too late to tell a slow subject from its own sleep: ask all again."""
-        self.voided += 1
+    def _notice_stall(self, now: float) -> None:
+        """Woken too late to tell a slow subject from its own sleep, this process asks all again."""
+        if now - self.due <= self._settings.probe_timeout:
+            return
+        self._stats["stalls"] += 1
         interval = self._settings.probe_interval
         for edge in self.edges.values():
             edge.phase = IDLE

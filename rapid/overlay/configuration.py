@@ -12,6 +12,10 @@ from rapid.overlay.cut import Cut, feed_member
 from rapid.overlay.member import ClusterId, Endpoint, Identifier, Member
 from rapid.overlay.rings import Ring, ring_keys
 
+NEIGHBOURHOODS = 1024
+"""Whose observers and subjects are remembered once they were looked up."""
+Neighbours = dict[Endpoint, tuple[Endpoint, ...]]
+
 
 class ConfigurationDigest(Identifier):
     """128 bits that name a configuration by its contents."""
@@ -37,6 +41,8 @@ class Configuration:
         self.version = version
         self.rings = rings
         self._by_endpoint = by_endpoint
+        self._observers: Neighbours = {}
+        self._subjects: Neighbours = {}
 
     @classmethod
     def of(cls, cluster_id: ClusterId, version: int, members: Iterable[Member], k: int) -> Configuration:
@@ -91,22 +97,36 @@ class Configuration:
 
     def observers(self, endpoint: Endpoint) -> tuple[Endpoint, ...]:
         """Who watches this member: its successor on each ring, in ring order; none when alone."""
-        found = (
-            ring.successor(key, endpoint)
-            for ring, key in zip(self.rings, ring_keys(endpoint, self.k), strict=True)
-        )
-        return tuple(observer for observer in found if observer is not None)
+        known = self._observers.get(endpoint)
+        if known is None:
+            found = (
+                ring.successor(key, endpoint)
+                for ring, key in zip(self.rings, ring_keys(endpoint, self.k), strict=True)
+            )
+            known = tuple(observer for observer in found if observer is not None)
+            self._remember(self._observers, endpoint, known)
+        return known
 
     def subjects(self, endpoint: Endpoint) -> tuple[Endpoint, ...]:
         """Whom this member watches: its predecessor on each ring, in ring order; none when alone.
 
         For an endpoint that is not a member these are the observers it would be let in by.
         """
-        found = (
-            ring.predecessor(key, endpoint)
-            for ring, key in zip(self.rings, ring_keys(endpoint, self.k), strict=True)
-        )
-        return tuple(subject for subject in found if subject is not None)
+        known = self._subjects.get(endpoint)
+        if known is None:
+            found = (
+                ring.predecessor(key, endpoint)
+                for ring, key in zip(self.rings, ring_keys(endpoint, self.k), strict=True)
+            )
+            known = tuple(subject for subject in found if subject is not None)
+            self._remember(self._subjects, endpoint, known)
+        return known
+
+    def _remember(self, found: Neighbours, endpoint: Endpoint, neighbours: tuple[Endpoint, ...]) -> None:
+        """Every alert about one subject asks for the same; bounded, since joiners can be anyone."""
+        if len(found) >= NEIGHBOURHOODS:
+            del found[next(iter(found))]
+        found[endpoint] = neighbours
 
     def problem(self, cut: Cut) -> str | None:
         """Why this cut cannot be applied here, or None when it can."""

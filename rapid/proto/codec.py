@@ -39,6 +39,7 @@ from rapid.protocol.messages import (
     ObserveRequest,
     Probe,
     ProbeAck,
+    Refounded,
     Restarted,
     Snapshot,
     Standing,
@@ -95,6 +96,7 @@ def _pack_probe(message: Probe) -> pb.Probe:
         cluster_id=message.cluster_id,
         version=message.version,
         facts=message.facts,
+        size=message.size,
     )
 
 
@@ -106,6 +108,7 @@ def _unpack_probe(raw: pb.Probe, sender: Endpoint) -> Probe:
         read_cluster_id(raw.cluster_id),
         read_version(raw.version),
         raw.facts,
+        raw.size,
     )
 
 
@@ -116,6 +119,7 @@ def _pack_probe_ack(message: ProbeAck) -> pb.ProbeAck:
         cluster_id=message.cluster_id,
         version=message.version,
         facts=message.facts,
+        size=message.size,
     )
 
 
@@ -127,6 +131,7 @@ def _unpack_probe_ack(raw: pb.ProbeAck, sender: Endpoint) -> ProbeAck:
         read_cluster_id(raw.cluster_id),
         read_version(raw.version),
         raw.facts,
+        raw.size,
     )
 
 
@@ -138,6 +143,8 @@ def _pack_join_request(message: JoinRequest) -> pb.JoinRequest:
         h=message.h,
         l=message.l,
         expect=message.expect,
+        attempt=message.attempt,
+        founding=message.founding,
     )
 
 
@@ -150,6 +157,8 @@ def _unpack_join_request(raw: pb.JoinRequest, sender: Endpoint) -> JoinRequest:
         raw.h,
         raw.l,
         read_cluster_id(raw.expect),
+        raw.attempt,
+        raw.founding,
     )
 
 
@@ -160,6 +169,9 @@ def _pack_join_reply(message: JoinReply) -> pb.JoinReply:
         version=message.version,
         observers=map(values.endpoint, message.observers),
         detail=message.detail[:DETAIL_LIMIT],
+        node_id=message.node_id,
+        attempt=message.attempt,
+        holders=map(values.endpoint, message.holders),
     )
 
 
@@ -175,6 +187,9 @@ def _unpack_join_reply(raw: pb.JoinReply, sender: Endpoint) -> JoinReply:
         read_version(raw.version),
         tuple(map(read_endpoint, bounded(raw.observers, RING_LIMIT))),
         bounded(raw.detail, DETAIL_LIMIT),
+        read_identifier(NodeId, raw.node_id) if raw.node_id else None,
+        raw.attempt,
+        tuple(map(read_endpoint, bounded(raw.holders, RING_LIMIT))),
     )
 
 
@@ -326,7 +341,10 @@ def _unpack_cuts(raw: pb.Cuts, sender: Endpoint) -> Cuts:
 
 
 def _pack_snapshot(message: Snapshot) -> pb.Snapshot:
-    configuration = message.configuration
+    return _pack_configuration(message.configuration)
+
+
+def _pack_configuration(configuration: Configuration) -> pb.Snapshot:
     return pb.Snapshot(
         cluster_id=configuration.cluster_id,
         version=configuration.version,
@@ -337,6 +355,10 @@ def _pack_snapshot(message: Snapshot) -> pb.Snapshot:
 
 
 def _unpack_snapshot(raw: pb.Snapshot, sender: Endpoint) -> Snapshot:
+    return Snapshot(sender, _unpack_configuration(raw))
+
+
+def _unpack_configuration(raw: pb.Snapshot) -> Configuration:
     if not 1 <= raw.k <= RING_LIMIT:
         raise WireError(NUMBER)
     digest = read_identifier(ConfigurationDigest, raw.digest)
@@ -351,7 +373,24 @@ def _unpack_snapshot(raw: pb.Snapshot, sender: Endpoint) -> Snapshot:
         raise WireError(CONFIGURATION) from error
     if not configuration.size or configuration.digest != digest:
         raise WireError(CONFIGURATION)
-    return Snapshot(sender, configuration)
+    return configuration
+
+
+def _pack_refounded(message: Refounded) -> pb.Refounded:
+    return pb.Refounded(
+        cluster_id=message.cluster_id,
+        version=message.version,
+        configuration=_pack_configuration(message.configuration),
+    )
+
+
+def _unpack_refounded(raw: pb.Refounded, sender: Endpoint) -> Refounded:
+    return Refounded(
+        sender,
+        read_identifier(ClusterId, raw.cluster_id),
+        read_version(raw.version),
+        _unpack_configuration(raw.configuration),
+    )
 
 
 # Each function takes and gives exactly the type it is filed under; the table cannot say so.
@@ -369,6 +408,7 @@ _PACK: dict[type[Any], tuple[str, Callable[[Any], Any]]] = {
     ConfigurationRequest: ("configuration_request", _pack_configuration_request),
     Cuts: ("cuts", _pack_cuts),
     Snapshot: ("snapshot", _pack_snapshot),
+    Refounded: ("refounded", _pack_refounded),
 }
 _UNPACK: dict[str, Callable[[Any, Endpoint], Message]] = {
     "probe": _unpack_probe,
@@ -384,4 +424,5 @@ _UNPACK: dict[str, Callable[[Any, Endpoint], Message]] = {
     "configuration_request": _unpack_configuration_request,
     "cuts": _unpack_cuts,
     "snapshot": _unpack_snapshot,
+    "refounded": _unpack_refounded,
 }

@@ -25,7 +25,7 @@ class Chunk(_message.Message):
     def __init__(self, size: _Optional[int] = ..., part: _Optional[bytes] = ...) -> None: ...
 
 class Message(_message.Message):
-    __slots__ = ("probe", "probe_ack", "join_request", "join_reply", "observe_request", "admitted", "restarted", "leaving", "facts", "decided", "configuration_request", "cuts", "snapshot")
+    __slots__ = ("probe", "probe_ack", "join_request", "join_reply", "observe_request", "admitted", "restarted", "leaving", "facts", "decided", "configuration_request", "cuts", "snapshot", "refounded")
     PROBE_FIELD_NUMBER: _ClassVar[int]
     PROBE_ACK_FIELD_NUMBER: _ClassVar[int]
     JOIN_REQUEST_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class Message(_message.Message):
     CONFIGURATION_REQUEST_FIELD_NUMBER: _ClassVar[int]
     CUTS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    REFOUNDED_FIELD_NUMBER: _ClassVar[int]
     probe: Probe
     probe_ack: ProbeAck
     join_request: JoinRequest
@@ -52,7 +53,8 @@ class Message(_message.Message):
     configuration_request: ConfigurationRequest
     cuts: Cuts
     snapshot: Snapshot
-    def __init__(self, probe: _Optional[_Union[Probe, _Mapping]] = ..., probe_ack: _Optional[_Union[ProbeAck, _Mapping]] = ..., join_request: _Optional[_Union[JoinRequest, _Mapping]] = ..., join_reply: _Optional[_Union[JoinReply, _Mapping]] = ..., observe_request: _Optional[_Union[ObserveRequest, _Mapping]] = ..., admitted: _Optional[_Union[Admitted, _Mapping]] = ..., restarted: _Optional[_Union[Restarted, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ..., decided: _Optional[_Union[Decided, _Mapping]] = ..., configuration_request: _Optional[_Union[ConfigurationRequest, _Mapping]] = ..., cuts: _Optional[_Union[Cuts, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ...) -> None: ...
+    refounded: Refounded
+    def __init__(self, probe: _Optional[_Union[Probe, _Mapping]] = ..., probe_ack: _Optional[_Union[ProbeAck, _Mapping]] = ..., join_request: _Optional[_Union[JoinRequest, _Mapping]] = ..., join_reply: _Optional[_Union[JoinReply, _Mapping]] = ..., observe_request: _Optional[_Union[ObserveRequest, _Mapping]] = ..., admitted: _Optional[_Union[Admitted, _Mapping]] = ..., restarted: _Optional[_Union[Restarted, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ..., decided: _Optional[_Union[Decided, _Mapping]] = ..., configuration_request: _Optional[_Union[ConfigurationRequest, _Mapping]] = ..., cuts: _Optional[_Union[Cuts, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., refounded: _Optional[_Union[Refounded, _Mapping]] = ...) -> None: ...
 
 class Endpoint(_message.Message):
     __slots__ = ("host", "port")
@@ -154,62 +156,76 @@ class Vote(_message.Message):
     def __init__(self, rank: _Optional[_Union[Rank, _Mapping]] = ..., digest: _Optional[bytes] = ..., voters: _Optional[bytes] = ...) -> None: ...
 
 class Probe(_message.Message):
-    __slots__ = ("target", "sequence", "cluster_id", "version", "facts")
+    __slots__ = ("target", "sequence", "cluster_id", "version", "facts", "size")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
     target: bytes
     sequence: int
     cluster_id: bytes
     version: int
     facts: int
-    def __init__(self, target: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ...) -> None: ...
+    size: int
+    def __init__(self, target: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class ProbeAck(_message.Message):
-    __slots__ = ("node_id", "sequence", "cluster_id", "version", "facts")
+    __slots__ = ("node_id", "sequence", "cluster_id", "version", "facts", "size")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
     node_id: bytes
     sequence: int
     cluster_id: bytes
     version: int
     facts: int
-    def __init__(self, node_id: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ...) -> None: ...
+    size: int
+    def __init__(self, node_id: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class JoinRequest(_message.Message):
-    __slots__ = ("node_id", "protocol", "k", "h", "l", "expect")
+    __slots__ = ("node_id", "protocol", "k", "h", "l", "expect", "attempt", "founding")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     H_FIELD_NUMBER: _ClassVar[int]
     L_FIELD_NUMBER: _ClassVar[int]
     EXPECT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    FOUNDING_FIELD_NUMBER: _ClassVar[int]
     node_id: bytes
     protocol: int
     k: int
     h: int
     l: int
     expect: bytes
-    def __init__(self, node_id: _Optional[bytes] = ..., protocol: _Optional[int] = ..., k: _Optional[int] = ..., h: _Optional[int] = ..., l: _Optional[int] = ..., expect: _Optional[bytes] = ...) -> None: ...
+    attempt: int
+    founding: bool
+    def __init__(self, node_id: _Optional[bytes] = ..., protocol: _Optional[int] = ..., k: _Optional[int] = ..., h: _Optional[int] = ..., l: _Optional[int] = ..., expect: _Optional[bytes] = ..., attempt: _Optional[int] = ..., founding: _Optional[bool] = ...) -> None: ...
 
 class JoinReply(_message.Message):
-    __slots__ = ("standing", "cluster_id", "version", "observers", "detail")
+    __slots__ = ("standing", "cluster_id", "version", "observers", "detail", "node_id", "attempt", "holders")
     STANDING_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     OBSERVERS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
     standing: int
     cluster_id: bytes
     version: int
     observers: _containers.RepeatedCompositeFieldContainer[Endpoint]
     detail: str
-    def __init__(self, standing: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., observers: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., detail: _Optional[str] = ...) -> None: ...
+    node_id: bytes
+    attempt: int
+    holders: _containers.RepeatedCompositeFieldContainer[Endpoint]
+    def __init__(self, standing: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., observers: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., detail: _Optional[str] = ..., node_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
 
 class ObserveRequest(_message.Message):
     __slots__ = ("member", "cluster_id", "version")
@@ -312,3 +328,13 @@ class Snapshot(_message.Message):
     digest: bytes
     members: _containers.RepeatedCompositeFieldContainer[Member]
     def __init__(self, cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., k: _Optional[int] = ..., digest: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+
+class Refounded(_message.Message):
+    __slots__ = ("cluster_id", "version", "configuration")
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    cluster_id: bytes
+    version: int
+    configuration: Snapshot
+    def __init__(self, cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., configuration: _Optional[_Union[Snapshot, _Mapping]] = ...) -> None: ...

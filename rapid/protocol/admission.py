@@ -14,22 +14,24 @@ ATTEMPTS = 5
 class Joiner:
     """A process that asked this member to observe it."""
 
-    __slots__ = ("attempts", "at", "member", "reached", "token", "version")
+    __slots__ = ("answered", "attempts", "at", "member", "reached", "token", "version")
 
     def __init__(self, member: Member, version: int, token: Hashable | None) -> None:
         self.member = member
         self.version = version
         self.token = token
+        self.answered = False
         self.reached = False
         self.attempts = 0
         self.at = inf
 
 
 class Admission:
-    """Probes joiners and calls back: ``probe`` to send one, ``reached``, or ``unreachable``.
+    """Probes joiners and calls back: ``probe`` to send one, ``reached``, or ``unreachable`` and why.
 
-    Keyed by address: a newer process at the same address replaces the older. ``due`` is the next
-    time to :meth:`wake`.
+    With ``check`` the application is asked, too, whether a joiner that answered is well. Keyed by
+    address: a newer process at the same address replaces the older. ``due`` is the next time to
+    :meth:`wake`.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class Admission:
         settings: Settings,
         probe: Callable[[Member], None],
         reached: Callable[[Joiner], None],
-        unreachable: Callable[[Joiner], None],
+        unreachable: Callable[[Joiner, str], None],
+        check: Callable[[Member], None] | None = None,
     ) -> None:
         self._settings = settings
         self._probe = probe
+        self._check = check
         self._reached = reached
         self._unreachable = unreachable
         self._joiners: dict[Endpoint, Joiner] = {}
@@ -55,19 +59,38 @@ class Admission:
         if joiner is None or joiner.member.node_id != member.node_id:
             joiner = self._joiners[member.endpoint] = Joiner(member, version, token)
         joiner.version = version
-        joiner.token = token
+        joiner.token = token if token is not None else joiner.token
         if joiner.reached:
             self._reached(joiner)
-        elif joiner.at == inf:
+        elif joiner.at == inf and not joiner.answered:
             joiner.at = now
             self.due = min(self.due, now)
 
     def answered(self, endpoint: Endpoint, node_id: bytes) -> None:
         joiner = self._joiners.get(endpoint)
-        if joiner is not None and joiner.member.node_id == node_id and not joiner.reached:
-            joiner.reached = True
-            joiner.at = inf
-            self._reached(joiner)
+        if joiner is None or joiner.member.node_id != node_id or joiner.answered:
+            return
+        joiner.answered = True
+        joiner.at = inf
+        if self._check is not None:
+            self._check(joiner.member)
+        else:
+            self._let_in(joiner)
+
+    def checked(self, endpoint: Endpoint, node_id: bytes, passed: bool) -> None:
+        """The application has found this process well, or not."""
+        joiner = self._joiners.get(endpoint)
+        if joiner is None or joiner.member.node_id != node_id or not joiner.answered or joiner.reached:
+            return
+        if passed:
+            self._let_in(joiner)
+        else:
+            del self._joiners[endpoint]
+            self._unreachable(joiner, "the prober finds it unwell")
+
+    def _let_in(self, joiner: Joiner) -> None:
+        joiner.reached = True
+        self._reached(joiner)
 
     def take_all(self) -> list[Joiner]:
         """Forget every joiner, in the order of arrival: a new epoch has new observers."""
@@ -84,7 +107,7 @@ class Admission:
                 continue
             if joiner.attempts >= ATTEMPTS:
                 del self._joiners[endpoint]
-                self._unreachable(joiner)
+                self._unreachable(joiner, "its probes went unanswered")
                 continue
             joiner.attempts += 1
             joiner.at = now + self._settings.probe_timeout / 2

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from math import inf
 from random import Random
 
 from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Rank
 from rapid.consensus.instance import Instance
-from rapid.consensus.quorum import tolerance
+from rapid.consensus.quorum import classic_quorum, tolerance
 from rapid.detection.alert import Alert, Status
 from rapid.detection.cut_detector import CutDetector, ring_bits
 from rapid.overlay.configuration import Configuration
@@ -17,14 +16,19 @@ from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import Endpoint, Member
 from rapid.protocol.batch import AlertBatch
 from rapid.protocol.gossip import Gossip
-from rapid.protocol.messages import Facts, Message
+from rapid.protocol.messages import Facts
+from rapid.protocol.outbox import Outbox
 from rapid.settings import Settings
 
 
 class Epoch:
     """All facts of one configuration, and what follows from them.
 
-    Thrown away with its timers when ``decided`` is set. ``send`` takes a message for a member.
+    Thrown away with its timers when ``decided`` is set. A subject that stays unstable for
+    ``reinforcement_timeout`` is echoed by all its observers, a joiner by those that reach it, for
+    which ``observe`` is called; after as long again it blocks no more. When more members seem to
+    have failed than a majority bears, the members agree to begin afresh instead: a cut without any
+    change gives a new epoch, without the old one's alerts.
     """
 
     def __init__(
@@ -33,8 +37,8 @@ class Epoch:
         me: Endpoint,
         settings: Settings,
         rng: Random,
-        stats: Counter[str],
-        send: Callable[[Endpoint, Message], None],
+        outbox: Outbox,
+        observe: Callable[[Member], None],
     ) -> None:
         index = configuration.index(me)
         assert index is not None, "an epoch is a member's"
@@ -42,15 +46,17 @@ class Epoch:
         self._me = me
         self._settings = settings
         self._rng = rng
-        self._stats = stats
-        self._send = send
+        self._stats = outbox.stats
+        self._observe = observe
         small = configuration.size <= settings.everyone_limit
         others = configuration.endpoints if small else configuration.subjects(me)
         neighbours = [endpoint for endpoint in dict.fromkeys(others) if endpoint != me]
         self.gossip = Gossip(
-            me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval, send
-        )
-        self.detector = CutDetector(configuration, settings.h, settings.l)
+            me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval,
+            outbox.send,
+        )  # fmt: skip
+        bearable = configuration.size - classic_quorum(configuration.size)
+        self.detector = CutDetector(configuration, settings.h, settings.l, bearable)
         self.instance = Instance(configuration.size, index)
         self.batch = AlertBatch(settings)
         self.bodies: dict[CutDigest, Cut] = {}
@@ -60,6 +66,7 @@ class Epoch:
         self._recoveries = 0
         self._own: dict[tuple[Member, bool], int] = {}
         self._unstable_since: dict[Member, float] = {}
+        self._reinforced: dict[Member, None] = {}
         self._quorum_at = inf
         self.quorum_lost = False
 
@@ -156,6 +163,7 @@ class Epoch:
             self.proposal = self.detector.propose()
             self._stats["implicit alerts"] += self.detector.implicit - inferred
             if self.proposal is not None:
+                self._stats["fresh beginnings proposed"] += self.proposal.size == 0
                 self._propose(self.proposal, now)
         since = self._unstable_since
         self._unstable_since = {
@@ -183,11 +191,20 @@ class Epoch:
             if since + self._settings.reinforcement_timeout > now:
                 continue
             self._unstable_since[subject] = now
+            if subject in self._reinforced:
+                self._stats["unstable subjects expired"] += 1
+                self.detector.expire(tally)
+                continue
+            self._reinforced[subject] = None
             of = self.configuration.subjects if tally.up else self.configuration.observers
             rings = ring_bits(of(subject.endpoint), self._me) & ~tally.rings
             if rings:
                 self._stats["reinforcements"] += 1
-                self.alert(subject, Status.UP if tally.up else Status.DOWN, rings, now)
+                if tally.up:
+                    self._observe(subject)
+                else:
+                    self.alert(subject, Status.DOWN, rings, now)
+        self._evaluate(now)
 
     # -- agreement
 

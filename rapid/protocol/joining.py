@@ -7,25 +7,35 @@ from math import inf
 from random import Random
 
 from rapid.overlay.member import ClusterId, Endpoint, Member
+from rapid.protocol.founding import Founding
 from rapid.protocol.messages import (
     PROTOCOL_VERSION,
     Admitted,
     ConfigurationRequest,
     JoinReply,
     JoinRequest,
-    Message,
     ObserveRequest,
     Restarted,
     Standing,
 )
+from rapid.protocol.outbox import Outbox
+from rapid.protocol.outputs import Discover
 from rapid.settings import Settings
+
+HEARD_OF = 3
+"""Members of a cluster that probed this address, asked besides the seeds."""
+MEMORY = 10
+"""For so many attempts nobody founds anything after a cluster was heard of."""
 
 
 class Joining:
-    """Asks one seed after another until the deadline.
+    """Asks the seeds, round by round, until one lets this process in or the deadline is over.
 
-    ``send`` takes a message; ``found`` is called when this process shall found the cluster itself,
-    ``failed`` with the reason once the deadline is over. ``due`` is the next time to :meth:`wake`.
+    A round asks one seed after another, the next when the last one has answered or takes too long.
+    Between rounds it backs off, and has the seeds looked up anew. ``found`` is called when this
+    process shall found the cluster itself, ``failed`` with the reason at the deadline, ``renew``
+    for a new node id: one that may have been let in and removed unnoticed is never used again.
+    ``due`` is the next time to :meth:`wake`.
     """
 
     def __init__(
@@ -34,99 +44,163 @@ class Joining:
         seeds: Sequence[Endpoint],
         settings: Settings,
         rng: Random,
+        outbox: Outbox,
         now: float,
-        send: Callable[[Endpoint, Message], None],
+        *,
         found: Callable[[], None],
         failed: Callable[[str], None],
+        renew: Callable[[], Member],
+        founds: bool = False,
+        expected: int = 1,
+        cluster_id: ClusterId | None = None,
+        deadline: float = inf,
+        pause: float = 0.0,
     ) -> None:
         self._member = member
-        self._seeds = [seed for seed in dict.fromkeys(seeds) if seed != member.endpoint]
-        self._founder = not seeds or seeds[0] == member.endpoint
         self._settings = settings
         self._rng = rng
-        self._send = send
+        self._outbox = outbox
         self._found = found
         self._failed = failed
-        self._deadline = now + settings.join_timeout
-        self._tried = 0
-        self._silent: dict[Endpoint, None] = {}
-        self._asked: Endpoint | None = None
+        self._renew = renew
+        self._founds = founds and expected <= 1
+        self._founder = False
+        self._founding = Founding(member.endpoint, expected, settings) if founds and expected > 1 else None
+        self._cluster_id = cluster_id
+        self._began = now
+        self._cluster_until = -inf
+        self._deadline = deadline
         self._pause = settings.join_retry
+        self._seeds: tuple[Endpoint, ...] = ()
+        self._next_seeds: tuple[Endpoint, ...] = ()
+        self._mine = {member.endpoint: None}
+        """The addresses by which this process is known to reach itself."""
+        self._heard_of: dict[Endpoint, None] = {}
+        self._waiting: list[Endpoint] = []
+        self._asked: dict[int, tuple[Endpoint, float]] = {}
+        self._attempt = 0
+        self._refusals: dict[Endpoint, None] = {}
         self._known: tuple[ClusterId, int] | None = None
+        """The version whose observers were asked, under the present node id."""
+        self._observed_until = -inf
+        self._blind: dict[Endpoint, None] = {}
         self._admitted: Admitted | None = None
         self._trouble = "no seed answered"
-        self.due = now
+        self.discovered(seeds)
+        self._seeds = self._next_seeds
+        self._waiting = list(self._seeds)
+        self.due = now + pause
+
+    def discovered(self, seeds: Sequence[Endpoint]) -> None:
+        """The seeds to ask from the next round on."""
+        self._looked_up = distinct = dict.fromkeys(seeds)
+        self._next_seeds = tuple(seed for seed in distinct if seed not in self._mine)
+        self._founder = self._founds and next(iter(distinct), None) in self._mine
+        if self._founding is not None:
+            self._founding.is_seed = len(distinct) > len(self._next_seeds)
+            self._founding.seeds = len(self._next_seeds) + self._founding.is_seed
 
     def wake(self, now: float) -> None:
         """Make the next try, or give up."""
         if now < self.due:
             return
         if now >= self._deadline:
-            self.due = inf
-            self._failed(self._trouble)
+            self._give_up(self._reason())
             return
         if self._admitted is not None:
             self._fetch(self._admitted)
             self._admitted = None
             self._until(now + self._settings.join_attempt, now)
             return
-        if self._founder and len(self._silent) == len(self._seeds):
-            self.due = inf
-            self._found()
+        if now < self._observed_until:
+            self._until(self._observed_until, now)
             return
-        if self._asked is not None:
-            self._silent[self._asked] = None
-            if self._founder and len(self._silent) == len(self._seeds):
-                self.due = inf
-                self._found()
-                return
-        seed = self._seeds[self._tried % len(self._seeds)]
-        self._tried += 1
-        self._asked = seed
-        self._known = None
-        self._ask(seed)
-        self._until(now + self._settings.join_attempt * (0.75 + 0.5 * self._rng.random()), now)
+        for attempt, (seed, until) in list(self._asked.items()):
+            if until <= now:
+                del self._asked[attempt]
+                self._trouble = f"seed {seed} does not answer"
+        if self._waiting:
+            self._ask(self._waiting.pop(0), now)
+            wait = self._settings.join_attempt * (0.25 if self._waiting else 1.0)
+            self._until(now + wait, now)
+        elif self._asked:
+            self._until(min(until for _, until in self._asked.values()), now)
+        else:
+            self._conclude(now)
 
     def unreachable(self, endpoint: Endpoint, now: float) -> None:
         """The connection to this address failed."""
-        if endpoint == self._asked:
-            self._asked = None
-            self._silent[endpoint] = None
-            self._trouble = f"seed {endpoint} cannot be reached"
-            self._again(now)
+        for attempt, (seed, _) in list(self._asked.items()):
+            if seed == endpoint:
+                del self._asked[attempt]
+                self._trouble = f"seed {endpoint} cannot be reached"
+                self._go_on(now)
+
+    def probed(self, sender: Endpoint, cluster_id: ClusterId | None, size: int, now: float) -> None:
+        """A member of a cluster knows this address: it is a way in, too."""
+        if cluster_id is None or not size or sender in self._seeds or sender in self._heard_of:
+            return
+        if self._cluster_id not in (None, cluster_id):
+            return
+        self._cluster_until = now + MEMORY * self._settings.join_attempt
+        self._heard_of[sender] = None
+        if len(self._heard_of) > HEARD_OF:
+            del self._heard_of[next(iter(self._heard_of))]
+        if self._known is None:
+            self._waiting.insert(0, sender)
+            self._go_on(now)
+
+    def requested(self, request: JoinRequest, now: float) -> Standing:
+        """Another process wants in by this one, which is in no cluster itself."""
+        if self._founding is None or now < self._cluster_until or request.sender == self._member.endpoint:
+            return Standing.NOT_A_MEMBER
+        self._founding.saw(request.sender, request.sender in self._seeds, now)
+        if request.founding and self._founding.follow(request.sender, now):
+            return Standing.FOLLOWING
+        return Standing.NOT_A_MEMBER
 
     def replied(self, reply: JoinReply, now: float) -> None:
-        if reply.standing is Standing.WELCOME and reply.cluster_id is not None:
-            state = (reply.cluster_id, reply.version)
-            if self._known is not None and self._known[0] == state[0] and self._known[1] >= state[1]:
-                return
-            self._known = state
-            self._asked = None
-            self._pause = self._settings.join_retry
-            self._trouble = f"cluster {reply.cluster_id} did not agree on letting this member in"
-            request = ObserveRequest(self._member.endpoint, self._member, *state)
-            for observer in dict.fromkeys(reply.observers):
-                self._send(observer, request)
-            self._until(now + 3 * self._settings.join_attempt, now)
-        elif reply.standing is Standing.ADDRESS_HELD:
-            self._trouble = f"an earlier process at {self._member.endpoint} is still a member"
+        """A seed or an observer answered."""
+        asked = self._asked.pop(reply.attempt, None)
+        if reply.cluster_id is not None:
+            self._cluster_until = now + MEMORY * self._settings.join_attempt
+        if reply.node_id == self._member.node_id:
+            if asked is not None:  # a seed is this process itself, under another name
+                self._mine[asked[0]] = None
+                self.discovered(list(self._looked_up))
+            self._go_on(now)
+        elif reply.cluster_id is not None and reply.standing in (Standing.WELCOME, Standing.ADDRESS_HELD):
             restarted = Restarted(self._member.endpoint, self._member.node_id)
-            for observer in dict.fromkeys(reply.observers):
-                self._send(observer, restarted)
-            self._wait_after(reply.sender, now)
+            for observer in dict.fromkeys(reply.holders):
+                self._outbox.send(observer, restarted)
+            self._welcomed(reply, reply.cluster_id, now)
         elif reply.standing is Standing.UNREACHABLE:
-            self._trouble = f"{reply.sender} cannot reach {self._member.endpoint}: {reply.detail}"
+            # too few may be left to let this process in: they all look again, after a while
+            self._blind[reply.sender] = None
+            pause = self._pause * (1.0 + self._rng.random())
+            self._observed_until = min(self._observed_until, now + pause)
+            self._until(self._observed_until, now)
         elif reply.standing is Standing.INCOMPATIBLE:
             self._trouble = f"{reply.sender} refused: {reply.detail}"
-            if not self._founder and len(self._seeds) == 1 and reply.sender == self._asked:
-                self.due = inf
-                self._failed(self._trouble)
-                return
-            self._wait_after(reply.sender, now)
+            if asked is not None:
+                self._refusals[asked[0]] = None
+                if self._seeds and all(seed in self._refusals for seed in self._seeds):
+                    self._give_up(self._trouble)
+                    return
+            self._go_on(now)
         else:
             self._trouble = f"seed {reply.sender} is not in a cluster yet"
-            self._silent[reply.sender] = None
-            self._wait_after(reply.sender, now)
+            if self._founding is not None:
+                self._founding.saw(reply.sender, asked is not None and asked[0] in self._seeds, now)
+                if (
+                    reply.standing is Standing.FOLLOWING
+                    and asked is not None
+                    and now >= self._cluster_until
+                    and self._founding.followed(reply.sender, asked[1] - self._settings.join_attempt, now)
+                ):
+                    self._end(self._found)
+                    return
+            self._go_on(now)
 
     def admitted(self, admitted: Admitted, now: float) -> None:
         """Let in; the snapshot is on its way from another observer, or has to be fetched."""
@@ -134,28 +208,83 @@ class Joining:
             self._admitted = admitted
             self._until(now + self._settings.join_attempt / 2, now)
 
-    def _ask(self, seed: Endpoint) -> None:
+    # -- inside
+
+    def _welcomed(self, reply: JoinReply, cluster_id: ClusterId, now: float) -> None:
+        """Ask the observers of this version, if they were not asked already."""
+        version = reply.version
+        if self._known is not None:
+            known_id, known = self._known
+            if known_id == cluster_id and version <= known and now < self._observed_until:
+                return
+            if known_id != cluster_id or not known - 1 <= version <= known + 1:
+                # between the two this process may have been let in and removed
+                self._member = self._renew()
+        if self._known != (cluster_id, version):
+            self._known = (cluster_id, version)
+            self._blind.clear()
+            self._pause = self._settings.join_retry
+        self._asked.clear()
+        held = f": an earlier process at {self._member.endpoint} is still a member" if reply.holders else ""
+        lost = f" ({reply.sender}: {reply.detail})" if reply.detail else ""
+        self._trouble = f"cluster {cluster_id} did not agree on letting this member in{held}{lost}"
+        request = ObserveRequest(self._member.endpoint, self._member, cluster_id, version)
+        for observer in dict.fromkeys(reply.observers):
+            self._outbox.send(observer, request)
+        # an earlier process at this address has to go first, and the word of it may be lost
+        patience = self._settings.join_attempt * (1 if reply.holders else 3)
+        self._observed_until = now + patience
+        self._until(self._observed_until, now)
+
+    def _ask(self, seed: Endpoint, now: float) -> None:
         settings, member = self._settings, self._member
-        self._send(
+        self._attempt += 1
+        self._asked[self._attempt] = (seed, now + settings.join_attempt)
+        founding = self._founding is not None and now >= self._cluster_until and self._founding.aspires(now)
+        self._outbox.send(
             seed,
             JoinRequest(
-                member.endpoint, member.node_id, PROTOCOL_VERSION, settings.k, settings.h, settings.l
+                member.endpoint, member.node_id, PROTOCOL_VERSION, settings.k, settings.h, settings.l,
+                self._cluster_id, self._attempt, founding,
             ),
-        )
+        )  # fmt: skip
+
+    def _conclude(self, now: float) -> None:
+        """All were asked, and none let this process in: found, or ask again after a while."""
+        if self._founder and now >= max(self._began + self._settings.found_delay, self._cluster_until):
+            self._end(self._found)
+            return
+        self._outbox.put(Discover())
+        self._refusals.clear()
+        pause = self._pause * (0.5 + self._rng.random())
+        self._pause = min(2 * self._pause, self._settings.join_attempt)
+        self._seeds = self._next_seeds
+        seen = self._founding.seen if self._founding is not None else []
+        asked = dict.fromkeys((*self._seeds, *self._heard_of, *seen))
+        self._waiting = list(asked)
+        self._until(now + pause, now)
+
+    def _go_on(self, now: float) -> None:
+        """Make the next try at once, unless observers are at work."""
+        if now >= self._observed_until and self._admitted is None and (self._waiting or not self._asked):
+            self._until(now, now)
+
+    def _reason(self) -> str:
+        if not self._blind:
+            return self._trouble
+        blind = ", ".join(map(str, self._blind))
+        return f"{self._trouble}: {self._member.endpoint} cannot be reached by its observers {blind}"
+
+    def _give_up(self, reason: str) -> None:
+        self._end(lambda: self._failed(reason))
+
+    def _end(self, outcome: Callable[[], None]) -> None:
+        self.due = inf
+        outcome()
 
     def _fetch(self, admitted: Admitted) -> None:
         request = ConfigurationRequest(self._member.endpoint, admitted.cluster_id, None, self._member.node_id)
-        self._send(admitted.sender, request)
-
-    def _wait_after(self, sender: Endpoint, now: float) -> None:
-        if sender == self._asked:
-            self._asked = None
-            self._again(now)
-
-    def _again(self, now: float) -> None:
-        """Back off: a pause that doubles, with jitter."""
-        self._until(now + self._pause * (0.5 + self._rng.random()), now)
-        self._pause = min(2 * self._pause, self._settings.join_attempt)
+        self._outbox.send(admitted.sender, request)
 
     def _until(self, at: float, now: float) -> None:
         self.due = max(now, min(at, self._deadline))

@@ -25,16 +25,22 @@ class Standing(IntEnum):
     NOT_A_MEMBER = 2
     """The process asked is in no cluster itself (yet)."""
     ADDRESS_HELD = 3
-    """An earlier process at this address is still a member; its observers are named: tell them."""
+    """As WELCOME, and an earlier process at this address is still a member: tell its observers."""
     INCOMPATIBLE = 4
     """Protocol version, K, H, L or the cluster differ; ``detail`` says which."""
     UNREACHABLE = 5
     """The observer could not reach the joiner at the address it gave."""
+    FOLLOWING = 6
+    """In no cluster yet, and it lets the process that asks found one: it founds none for a while."""
 
 
 @dataclass(slots=True)
 class Probe:
-    """Are you there, and are you this process? ``facts`` is a digest of the epoch's facts."""
+    """Are you there, and are you this process?
+
+    The rest is where the sender stands: ``facts`` is a digest of the epoch's facts, ``size`` the
+    number of members in its view, 0 for who is in no cluster.
+    """
 
     sender: Endpoint
     target: NodeId
@@ -42,6 +48,7 @@ class Probe:
     cluster_id: ClusterId | None
     version: int
     facts: int
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -54,11 +61,16 @@ class ProbeAck:
     cluster_id: ClusterId | None
     version: int
     facts: int
+    size: int = 0
 
 
 @dataclass(slots=True)
 class JoinRequest:
-    """Phase 1, to a seed: who would observe me? ``expect`` names a cluster, where one is known."""
+    """Phase 1, to a seed: who would observe me?
+
+    ``expect`` names a cluster, where one is known. ``founding``: I am about to found one, will you
+    follow? ``attempt`` comes back with the reply: a seed may be known by another name than asked for.
+    """
 
     sender: Endpoint
     node_id: NodeId
@@ -67,11 +79,17 @@ class JoinRequest:
     h: int
     l: int  # noqa: E741 - the paper's name
     expect: ClusterId | None = None
+    attempt: int = 0
+    founding: bool = False
 
 
 @dataclass(slots=True)
 class JoinReply:
-    """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), else none."""
+    """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), else none.
+
+    ``node_id`` is the sender's; ``attempt`` that of the request, 0 where there was none; ``holders``
+    are the observers of the earlier process, where there is one (ADDRESS_HELD).
+    """
 
     sender: Endpoint
     standing: Standing
@@ -79,6 +97,9 @@ class JoinReply:
     version: int
     observers: tuple[Endpoint, ...] = ()
     detail: str = ""
+    node_id: NodeId | None = None
+    attempt: int = 0
+    holders: tuple[Endpoint, ...] = ()
 
 
 @dataclass(slots=True)
@@ -173,6 +194,16 @@ class Snapshot:
     configuration: Configuration
 
 
+@dataclass(slots=True)
+class Refounded:
+    """An operator's word: what is left of version ``version`` goes on as this new cluster."""
+
+    sender: Endpoint
+    cluster_id: ClusterId
+    version: int
+    configuration: Configuration
+
+
 Message = (
     Probe
     | ProbeAck
@@ -187,4 +218,5 @@ Message = (
     | ConfigurationRequest
     | Cuts
     | Snapshot
+    | Refounded
 )

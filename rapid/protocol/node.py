@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import inf
 from random import Random
 
-from rapid.consensus.facts import FAST
+from rapid.consensus.facts import FAST, NO_RANK
 from rapid.detection.alert import Status
 from rapid.detection.cut_detector import ring_bits
 from rapid.detection.judge import MakeJudge, Windowed
@@ -16,12 +16,12 @@ from rapid.errors import StateError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
-from rapid.protocol.admission import Admission, Joiner
+from rapid.protocol.catch_up import CatchUp
+from rapid.protocol.convalescence import Convalescence
+from rapid.protocol.departure import Departure
 from rapid.protocol.epoch import Epoch
-from rapid.protocol.history import History
 from rapid.protocol.joining import Joining
 from rapid.protocol.messages import (
-    PROTOCOL_VERSION,
     Admitted,
     ConfigurationRequest,
     Cuts,
@@ -34,36 +34,52 @@ from rapid.protocol.messages import (
     ObserveRequest,
     Probe,
     ProbeAck,
+    Refounded,
     Restarted,
     Snapshot,
     Standing,
 )
+from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import (
+    Check,
     Event,
     Evicted,
     Installed,
     JoinFailed,
     Left,
-    Notify,
     Output,
     QuorumLost,
     QuorumRestored,
-    Rejected,
-    Reply,
-    Send,
+    RefoundingRefused,
 )
+from rapid.protocol.outreach import Outreach
+from rapid.protocol.reception import Reception
+from rapid.protocol.refounding import Refounding
 from rapid.settings import Settings
 
-FUTURE_LIMIT = 256
+WAYS_BACK = 8
+"""Members of the last view that an evicted process asks besides its seeds."""
+LASTING = 100
+"""A stay of so many pauses makes the next pause after an eviction short again."""
+LONGEST = 60
+"""Of such pauses, in attempts to join."""
+ANYONE = NodeId(bytes(NodeId.SIZE))
+"""The target of a probe that asks whoever is at an address."""
 
 
 class Node:
-    """The whole protocol of one process life, without I/O, clock or randomness of its own.
+    """The whole protocol of one process, without I/O, clock or randomness of its own.
 
     Every call takes the time ``now`` in seconds, which never goes backwards. After each call,
     :meth:`drain` what there is to send and to tell; call :meth:`wake` at :meth:`deadline`.
     Input from peers never raises: it is rejected, counted in ``stats`` and notified. Misuse by
-    the caller raises :class:`StateError` and changes nothing.
+    the caller raises :class:`StateError` and changes nothing. With ``checks`` each probe comes with
+    a :class:`Check`, to be answered by :meth:`checked` within the probe's timeout.
+
+    ``rejoin``: when the cluster goes on without this member, join it again, as a new one. ``merge``:
+    when another, larger cluster is found behind a seed, join that instead. ``expected``: with more
+    than one, nobody founds a cluster before that many processes have seen each other.
+    ``cluster_id``: join this cluster or none.
     """
 
     def __init__(
@@ -75,35 +91,49 @@ class Node:
         metadata: Mapping[str, str] | None = None,
         apply: Callable[[Configuration, Cut], Configuration] = Configuration.apply,
         make_judge: MakeJudge | None = None,
+        checks: bool = False,
+        rejoin: bool = True,
+        merge: bool = False,
+        expected: int = 1,
+        cluster_id: ClusterId | None = None,
     ) -> None:
         self.member = Member(me, NodeId(rng.randbytes(NodeId.SIZE)), metadata or {})
         self.settings = settings
         self.configuration: Configuration | None = None
-        self.stats: Counter[str] = Counter()
+        """The newest known, also when this process is not in it (any longer)."""
         self._me = me
         self._rng = rng
         self._apply = apply
-        self._outputs: list[Output] = []
+        self._rejoin = rejoin
+        self._expected = expected
+        self._cluster_id = cluster_id
+        self._outbox = Outbox()
+        self._send = self._outbox.send
         self._epoch: Epoch | None = None
         self._joining: Joining | None = None
-        self._leave_at = inf
-        self._leaving = False
+        self._convalescence: Convalescence | None = None
+        self._departure: Departure | None = None
+        self._refounding: Refounding | None = None
+        self._refounded: Refounded | None = None
         self._done = False
         self._quorum_lost = False
-        self._future: list[Facts] = []
-        self._asked_at: dict[Endpoint, float] = {}
-        self._unequal: dict[Endpoint, tuple[int, int]] = {}
-        self._history = History(settings.history)
+        self._backoff = settings.join_retry
+        self._member_since = -inf
+        self._catch_up = CatchUp(me, settings, self._outbox)
         self._monitor = Monitor(
             settings,
             rng,
-            make_judge or (lambda: Windowed(settings.window, settings.failures)),
+            make_judge or Windowed(settings.window, settings.failures),
             self._send_probe,
             self._edge_faulty,
+            (lambda edge: self._check(edge.subject, edge.sequence)) if checks else None,
+            self.stats,
         )
-        self._admission = Admission(
-            settings, self._probe_joiner, self._joiner_reached, self._joiner_unreachable
-        )
+        self._reception = Reception(
+            me, settings, self._outbox, self._probe, self._monitor.hurry,
+            self._check if checks else None,
+        )  # fmt: skip
+        self._outreach = Outreach(me, settings, rng, self._outbox, merge, self._probe_anyone, self._merge)
         self._now = -inf
 
     # -- what the driver calls
@@ -111,6 +141,11 @@ class Node:
     @property
     def node_id(self) -> NodeId:
         return self.member.node_id
+
+    @property
+    def stats(self) -> Counter[str]:
+        """What was counted: rejected, dropped, decided, and so on."""
+        return self._outbox.stats
 
     def start(self, now: float) -> None:
         """Found a cluster of one."""
@@ -121,33 +156,60 @@ class Node:
     def join(self, seeds: Sequence[Endpoint], now: float) -> None:
         """Join through any of the seeds, or fail at the join timeout with :class:`JoinFailed`.
 
-        Where this member is the first seed itself, or there is none, it founds a cluster once no
-        other seed answers.
+        Where this member is the first seed itself it founds a cluster once none of the others is in
+        one.
         """
         self._enter(now)
-        self._join(seeds, now)
+        self._outreach.seeds = tuple(dict.fromkeys(seeds))
+        self._joining = self._join_through(
+            seeds,
+            founds=self._cluster_id is None,
+            expected=self._expected,
+            deadline=now + self.settings.join_timeout,
+        )
+        self._joining.wake(now)
         self._settle(now)
+
+    def discovered(self, seeds: Sequence[Endpoint], now: float) -> None:
+        """The answer to :class:`Discover`: the seeds' addresses as they are now."""
+        self._now = now
+        self._outreach.seeds = tuple(dict.fromkeys(seeds))
+        if self._joining is not None:
+            self._joining.discovered(self._ways_in())
 
     def leave(self, now: float) -> None:
         """Ask the cluster to agree on the departure; :class:`Left` tells the outcome."""
         self._now = now
-        if self._done or self._leaving:
+        if self._done or self._departure is not None:
             return
-        self._leaving = True
-        if self.configuration is None or self.configuration.size == 1:
+        if self.configuration is None or self._epoch is None or self.configuration.size == 1:
             self._finish(Left(agreed=True))
         else:
-            self._leave_at = now + self.settings.leave_timeout
-            self._announce_departure()
+            self._departure = Departure(self._me, self.settings, self._outbox, now)
+            self._departure.announce(self.configuration, self.node_id)
+        self._settle(now)
+
+    def force_new_cluster(self, now: float) -> None:
+        """Go on with the members that answer, as a new cluster: for an operator, when the quorum is gone.
+
+        Refused with :class:`RefoundingRefused` while a quorum answers, or when this process is no member.
+        """
+        epoch, self._now = self._epoch, now
+        if epoch is None or self._departure is not None:
+            reason = f"{self._me} is no member of a cluster: there is nothing to go on with"
+            self._outbox.notify(RefoundingRefused(reason))
+        elif self._refounding is None:
+            self._refounding = Refounding(self.member, epoch.configuration, self.settings, now)
+            for member in epoch.configuration.members:
+                if member.endpoint != self._me:
+                    self._probe(member)
         self._settle(now)
 
     def receive(self, message: Message, now: float, reply_to: Hashable | None = None) -> None:
         """A peer said something; ``reply_to`` is the transport's way back to it."""
         self._now = now
-        if self._done and not isinstance(message, Probe):
+        if self._done and not isinstance(message, Probe | ConfigurationRequest):
             return
-        if now > self._monitor.due + self.settings.probe_timeout:
-            self._monitor.wake(now)
         match message:
             case Probe():
                 self._on_probe(message, reply_to)
@@ -160,7 +222,7 @@ class Node:
             case JoinRequest():
                 self._on_join_request(message, reply_to)
             case ObserveRequest():
-                self._on_observe_request(message, reply_to)
+                self._reception.on_observe_request(message, reply_to, now)
             case JoinReply():
                 if self._joining is not None:
                     self._joining.replied(message, now)
@@ -172,11 +234,16 @@ class Node:
             case Leaving():
                 self._on_leaving(message)
             case ConfigurationRequest():
-                self._on_configuration_request(message, reply_to)
+                if self.configuration is None:
+                    self._outbox.reject("request for another cluster", message.sender)
+                else:
+                    self._catch_up.answer(message, self.configuration, reply_to)
             case Cuts():
                 self._on_cuts(message)
             case Snapshot():
                 self._on_snapshot(message)
+            case Refounded():
+                self._on_refounded(message)
         self._settle(now)
 
     def send_failed(self, endpoint: Endpoint, now: float, *, refused: bool) -> None:
@@ -188,30 +255,50 @@ class Node:
             self._monitor.refused(endpoint, now)
         self._settle(now)
 
+    def checked(self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float) -> None:
+        """The :class:`Check` of this process and number has come to an end."""
+        self._now = now
+        if sequence:
+            self._monitor.checked(endpoint, node_id, sequence, passed, now)
+        else:
+            self._reception.checked(endpoint, node_id, passed, now)
+        self._settle(now)
+
     def wake(self, now: float) -> None:
         """Do what is due."""
         self._now = now
         if self._joining is not None:
             self._joining.wake(now)
         self._monitor.wake(now)
-        self._admission.wake(now)
-        if now >= self._leave_at:
-            self._finish(Left(agreed=False))
+        self._reception.wake(now)
+        if self._convalescence is not None:
+            self._convalescence.wake(now)
+        if self._epoch is not None:
+            self._outreach.wake(self._epoch.configuration, self._quorum_lost, now)
+        if self._departure is not None and now >= self._departure.due:
+            self._finish(Left(agreed=self._departure.agreed))
+        if self._refounding is not None and now >= self._refounding.due:
+            self._refound(self._refounding)
         self._settle(now)
 
     def deadline(self) -> float | None:
         """When to call :meth:`wake` next; None when nothing is due. Changes nothing."""
-        due = min(self._monitor.due, self._admission.due, self._leave_at)
+        due = min(self._monitor.due, self._reception.due, self._outreach.due)
         if self._epoch is not None:
             due = min(due, self._epoch.due)
         if self._joining is not None:
             due = min(due, self._joining.due)
+        if self._convalescence is not None:
+            due = min(due, self._convalescence.due)
+        if self._departure is not None:
+            due = min(due, self._departure.due)
+        if self._refounding is not None:
+            due = min(due, self._refounding.due)
         return None if due == inf else due
 
     def drain(self) -> list[Output]:
         """What is to be sent and told, in order; empty after."""
-        outputs, self._outputs = self._outputs, []
-        return outputs
+        return self._outbox.drain()
 
     # -- beginnings and ends
 
@@ -220,15 +307,30 @@ class Node:
             raise StateError(f"{self._me} has started already: make a new node for a new life")
         self._now = now
 
-    def _join(self, seeds: Sequence[Endpoint], now: float) -> None:
-        self._joining = Joining(
-            self.member, seeds, self.settings, self._rng, now, self._send, self._found, self._join_failed
-        )
-        self._joining.wake(now)
+    def _join_through(
+        self,
+        seeds: Sequence[Endpoint],
+        *,
+        founds: bool = False,
+        expected: int = 1,
+        deadline: float = inf,
+        pause: float = 0.0,
+    ) -> Joining:
+        return Joining(
+            self.member, seeds, self.settings, self._rng, self._outbox, self._now, found=self._found,
+            failed=self._join_failed, renew=self._renew, founds=founds, expected=expected,
+            cluster_id=self._cluster_id, deadline=deadline, pause=pause,
+        )  # fmt: skip
+
+    def _renew(self) -> Member:
+        """Become another process, as far as the others can tell."""
+        node_id = NodeId(self._rng.randbytes(NodeId.SIZE))
+        self.member = Member(self._me, node_id, self.member.metadata)
+        return self.member
 
     def _found(self) -> None:
         cluster_id = ClusterId(self._rng.randbytes(ClusterId.SIZE))
-        self._install(Configuration.of(cluster_id, 1, [self.member], self.settings.k), None, 0)
+        self._install(Configuration.of(cluster_id, 1, [self.member], self.settings.k), None)
 
     def _join_failed(self, reason: str) -> None:
         self._finish(JoinFailed(reason))
@@ -236,11 +338,54 @@ class Node:
     def _finish(self, event: Event) -> None:
         self._done = True
         self._joining = None
+        self._convalescence = None
+        self._departure = None
+        self._stop()
+        self._outbox.notify(event)
+
+    def _stop(self) -> None:
+        """No member any longer."""
         self._epoch = None
-        self._leave_at = inf
+        self._quorum_lost = False
+        self._refounding = None
         self._monitor.stop()
-        self._admission.take_all()
-        self._notify(event)
+        self._reception.close()
+        self._outreach.close()
+
+    def _begin_again(self) -> None:
+        """Join once more, as a new process, when fit to; the pause grows where no stay lasts."""
+        self._stop()
+        self._renew()
+        if self._now > self._member_since + LASTING * self._backoff:
+            self._backoff = self.settings.join_retry
+        pause = self._backoff * (0.5 + self._rng.random())
+        self._backoff = min(4 * self._backoff, LONGEST * self.settings.join_attempt)
+        self._convalescence = Convalescence(
+            self.settings, self._now, pause,
+            lambda: [way for way in self._ways_in() if way != self._me], self._probe_anyone, self._recovered,
+        )  # fmt: skip
+
+    def _recovered(self) -> None:
+        self._convalescence = None
+        self._joining = self._join_through(self._ways_in())
+        self._joining.wake(self._now)
+
+    def _ways_in(self) -> list[Endpoint]:
+        """The seeds, and some who were in the last view."""
+        known = self.configuration.endpoints if self.configuration is not None else ()
+        seeds = self._outreach.seeds
+        others = [endpoint for endpoint in known if endpoint != self._me and endpoint not in seeds]
+        return [*seeds, *self._rng.sample(others, min(len(others), WAYS_BACK))]
+
+    def _merge(self, way_in: Endpoint) -> None:
+        """Leave this cluster to itself and go where more are."""
+        if self._departure is None:
+            self.stats["merges"] += 1
+            self._cluster_id = None
+            self._stop()
+            self._renew()
+            self._joining = self._join_through([way_in, *self._outreach.seeds])
+            self._joining.wake(self._now)
 
     # -- the epoch
 
@@ -252,112 +397,144 @@ class Node:
             if (cut := epoch.decided) is None:
                 if epoch.quorum_lost and not self._quorum_lost:
                     self._quorum_lost = True
-                    self._notify(QuorumLost(epoch.configuration.version))
+                    self._outbox.notify(QuorumLost(epoch.configuration.version))
                 return
             self._follow(epoch, cut)
 
     def _follow(self, epoch: Epoch, cut: Cut) -> None:
         """Apply a decision and pass it on."""
-        successor = self._apply(epoch.configuration, cut)
+        configuration = epoch.configuration
+        successor = self._apply(configuration, cut)
         rank = epoch.instance.decided_rank
         self.stats[
             "fast decisions" if rank == FAST else "classic decisions" if rank.round else "told decisions"
         ] += 1
         for neighbour in epoch.gossip.neighbours:
             body = None if epoch.gossip.knows(neighbour, cut) else cut
-            configuration = epoch.configuration
-            self._send(
-                neighbour,
-                Decided(self._me, configuration.cluster_id, configuration.version, cut.digest, body),
-            )
-        self._install(successor, cut, 0)
+            decided = Decided(self._me, configuration.cluster_id, configuration.version, cut.digest, body)
+            self._send(neighbour, decided)
+        self._install(successor, cut)
+        if rank == NO_RANK:  # another one knows of it, then
+            self._heard(successor.version)
 
-    def _install(self, configuration: Configuration, cut: Cut | None, skipped: int) -> None:
-        before, now = self.configuration, self._now
-        if cut is not None and before is not None:
-            self._history.append(before.version, cut)
-        else:
-            self._history.clear()
+    def _install(self, configuration: Configuration, cut: Cut | None) -> None:
+        before, self.configuration = self.configuration, configuration
+        self._catch_up.installed(before, cut)
         mine = configuration.member(self._me)
         if mine is None or mine.node_id != self.node_id:
-            self._answer_joiners(before, configuration)
-            gone = (
-                Left(agreed=True)
-                if self._leaving
-                else Evicted(configuration.cluster_id, configuration.version)
-            )
-            self.configuration = configuration
-            self._finish(gone)
+            self._put_out(configuration)
             return
-        self._joining = None
-        self.configuration = configuration
-        self._epoch = Epoch(configuration, self._me, self.settings, self._rng, self.stats, self._send)
-        self._unequal.clear()
-        self._asked_at.clear()
-        self._monitor.configure(configuration, self._me, now)
-        self._notify(Installed(configuration, cut, skipped))
+        skipped = 0
+        if cut is None and before is not None and before.cluster_id == configuration.cluster_id:
+            skipped = configuration.version - before.version - 1
+        elif cut is not None and not cut.size:
+            self._monitor.stop()  # the outcomes are from a time that is over, like the alerts
+        joining, self._joining = self._joining, None
+        self._epoch = Epoch(
+            configuration, self._me, self.settings, self._rng, self._outbox,
+            lambda joiner: self._reception.look_after(joiner, self._now),
+        )  # fmt: skip
+        self._monitor.configure(configuration, self._me, self._now)
+        self._outreach.enter(configuration, self._now)
+        self._outbox.notify(Installed(configuration, cut, skipped))
         if self._quorum_lost:
             self._quorum_lost = False
-            self._notify(QuorumRestored(configuration.version))
-        self._answer_joiners(before, configuration)
+            self._outbox.notify(QuorumRestored(configuration.version))
+        self._reception.enter(self.node_id, before if joining is None else None, self._epoch)
         self._monitor.report_faulty()
-        if self._leaving:
-            self._announce_departure()
-        future, self._future = self._future, []
-        for facts in future:
+        if joining is not None:
+            self._member_since = self._now
+        if self._departure is not None:
+            if configuration.size == 1:  # the others were quicker, and nobody is left to agree
+                self._finish(Left(agreed=True))
+                return
+            self._departure.announce(configuration, self.node_id)
+        for facts in self._catch_up.take_kept():
             self._on_facts(facts)
+
+    def _put_out(self, without_me: Configuration) -> None:
+        """The cluster goes on without this member."""
+        if self._departure is not None:
+            self._stop()
+            self._departure.decided(without_me, self._now)
+            return
+        evicted = Evicted(without_me.cluster_id, without_me.version, self._rejoin)
+        if not self._rejoin:
+            self._finish(evicted)
+            return
+        self._begin_again()
+        self._outbox.notify(evicted)
+
+    def _heard(self, version: int) -> None:
+        """Somebody in this cluster is at this version."""
+        if self._departure is not None and self._departure.heard(version):
+            self._finish(Left(agreed=True))
 
     # -- probes
 
-    def _position(self) -> tuple[ClusterId | None, int, int]:
+    def _position(self) -> tuple[ClusterId | None, int, int, int]:
         configuration, epoch = self.configuration, self._epoch
-        if configuration is None or epoch is None:
-            return None, 0, 0
-        return configuration.cluster_id, configuration.version, epoch.gossip.digest
+        if configuration is None:
+            return None, 0, 0, 0
+        if epoch is None:
+            return configuration.cluster_id, configuration.version, 0, 0
+        return configuration.cluster_id, configuration.version, epoch.gossip.digest, configuration.size
 
     def _send_probe(self, edge: Edge) -> None:
-        cluster_id, version, facts = self._position()
-        probe = Probe(self._me, edge.subject.node_id, edge.sequence, cluster_id, version, facts)
+        probe = Probe(self._me, edge.subject.node_id, edge.sequence, *self._position())
         self._send(edge.subject.endpoint, probe)
 
-    def _probe_joiner(self, member: Member) -> None:
-        cluster_id, version, facts = self._position()
-        self._send(member.endpoint, Probe(self._me, member.node_id, 0, cluster_id, version, facts))
+    def _check(self, member: Member, sequence: int = 0) -> None:
+        self._outbox.put(Check(member, sequence))
+
+    def _probe(self, member: Member) -> None:
+        self._send(member.endpoint, Probe(self._me, member.node_id, 0, *self._position()))
+
+    def _probe_anyone(self, endpoint: Endpoint, sequence: int = 0) -> None:
+        self._send(endpoint, Probe(self._me, ANYONE, sequence, *self._position()))
 
     def _on_probe(self, probe: Probe, token: Hashable | None) -> None:
-        cluster_id, version, facts = self._position()
-        ack = ProbeAck(self._me, self.node_id, probe.sequence, cluster_id, version, facts)
-        self._answer(token, probe.sender, ack)
-        self._compare(probe.sender, probe.cluster_id, probe.version)
+        ack = ProbeAck(self._me, self.node_id, probe.sequence, *self._position())
+        self._outbox.answer(token, probe.sender, ack)
+        if self._done:
+            return
+        if self._joining is not None:
+            self._joining.probed(probe.sender, probe.cluster_id, probe.size, self._now)
+        self._repeat_word(probe.sender, probe.cluster_id)
+        self._compare(probe.sender, probe.cluster_id, probe.version, probe.size)
 
     def _on_ack(self, ack: ProbeAck) -> None:
-        self._monitor.answered(ack.sender, ack.node_id, ack.sequence, self._now)
-        self._admission.answered(ack.sender, ack.node_id)
-        if not self._compare(ack.sender, ack.cluster_id, ack.version):
-            return
-        epoch = self._epoch
-        if epoch is None or ack.facts == epoch.gossip.digest:
-            self._unequal.pop(ack.sender, None)
-            return
-        digests = (epoch.gossip.digest, ack.facts)
-        if self._unequal.get(ack.sender) != digests:  # facts may be on their way
-            self._unequal[ack.sender] = digests
-        else:
-            del self._unequal[ack.sender]
-            self.stats["anti-entropy exchanges"] += 1
-            self._send(ack.sender, epoch.gossip.everything(complete=True))
+        mine = self.configuration
+        elsewhere = bool(ack.size) and mine is not None and ack.cluster_id != mine.cluster_id
+        if elsewhere and self._repeat_word(ack.sender, ack.cluster_id):
+            elsewhere = False
+        # who is a member of another cluster is none of this one, whatever its id
+        process = ANYONE if elsewhere else ack.node_id
+        self._monitor.answered(ack.sender, process, ack.sequence, self._now)
+        self._reception.answered(ack.sender, ack.node_id, self._now)
+        if self._convalescence is not None:
+            self._convalescence.answered(ack.sequence)
+        if self._refounding is not None:
+            self._refounding.answered(ack.sender, ack.node_id)
+        if self._compare(ack.sender, ack.cluster_id, ack.version, ack.size) and self._epoch is not None:
+            self._catch_up.compare(ack.sender, ack.facts, self._epoch)
 
     def _edge_faulty(self, edge: Edge) -> None:
         if self._epoch is not None:
             self._epoch.alert(edge.subject, Status.DOWN, edge.rings, self._now)
 
-    def _compare(self, peer: Endpoint, cluster_id: ClusterId | None, version: int) -> bool:
+    def _compare(self, peer: Endpoint, cluster_id: ClusterId | None, version: int, size: int) -> bool:
         """Whether the peer is in the same epoch; who is ahead is asked for what was missed here."""
         mine = self.configuration
-        if mine is None or cluster_id != mine.cluster_id:
+        if mine is None or cluster_id is None:
             return False
-        if version > mine.version:
-            self._catch_up(peer)
+        if cluster_id != mine.cluster_id:
+            if self._epoch is not None:
+                self._outreach.met(peer, cluster_id, size, mine)
+            return False
+        self._heard(version)
+        if version > mine.version and self._epoch is not None:
+            self._catch_up.ask(peer, mine, self.node_id, self._now)
         return version == mine.version
 
     # -- facts
@@ -367,17 +544,14 @@ class Node:
         if configuration is None or epoch is None:
             return
         if facts.cluster_id != configuration.cluster_id:
-            self._reject("facts of another cluster", facts.sender)
+            self._outbox.reject("facts of another cluster", facts.sender)
         elif facts.version > configuration.version:
-            if len(self._future) >= FUTURE_LIMIT:
-                self.stats["dropped:future facts"] += 1
-                del self._future[0]
-            self._future.append(facts)
-            self._catch_up(facts.sender)
+            self._catch_up.keep(facts)
+            self._catch_up.ask(facts.sender, configuration, self.node_id, self._now)
         elif facts.version < configuration.version:
             self.stats["late facts"] += 1
         elif facts.sender not in configuration:
-            self._reject("facts of a non-member", facts.sender)
+            self._outbox.reject("facts of a non-member", facts.sender)
         else:
             epoch.receive(facts, self._now)
             if facts.complete:
@@ -385,50 +559,31 @@ class Node:
 
     def _on_decided(self, decided: Decided) -> None:
         configuration, epoch = self.configuration, self._epoch
-        if configuration is None or epoch is None or decided.cluster_id != configuration.cluster_id:
-            self._reject("decision of another cluster", decided.sender)
-        elif decided.version > configuration.version:
-            self._catch_up(decided.sender)
-        elif decided.version == configuration.version:
-            cut = decided.cut or epoch.bodies.get(decided.digest)
-            if cut is None:
-                self._catch_up(decided.sender)
-            elif cut.digest != decided.digest or not epoch.adopt(cut):
-                self._reject("decision contradicts its digest", decided.sender)
+        if configuration is None or decided.cluster_id != configuration.cluster_id:
+            self._outbox.reject("decision of another cluster", decided.sender)
+            return
+        self._heard(decided.version + 1)
+        if epoch is None or decided.version < configuration.version:
+            return
+        cut = decided.cut or epoch.bodies.get(decided.digest)
+        if decided.version > configuration.version or cut is None:
+            self._catch_up.ask(decided.sender, configuration, self.node_id, self._now)
+        elif cut.digest != decided.digest or not epoch.adopt(cut):
+            self._outbox.reject("decision contradicts its digest", decided.sender)
 
     # -- catching up
-
-    def _catch_up(self, peer: Endpoint) -> None:
-        """Ask a peer that is ahead, at most once in a while."""
-        mine = self.configuration
-        if mine is None or self._now < self._asked_at.get(peer, -inf) + self.settings.probe_retry:
-            return
-        self._asked_at[peer] = self._now
-        self.stats["catch-up requests"] += 1
-        self._send(peer, ConfigurationRequest(self._me, mine.cluster_id, mine.version, self.node_id))
-
-    def _on_configuration_request(self, request: ConfigurationRequest, token: Hashable | None) -> None:
-        mine = self.configuration
-        if mine is None or request.cluster_id != mine.cluster_id:
-            self._reject("request for another cluster", request.sender)
-        elif request.have is None or request.have < mine.version:
-            cuts = None if request.have is None else self._history.since(request.have)
-            if cuts is None or request.have is None:
-                self._answer(token, request.sender, Snapshot(self._me, mine))
-            else:
-                self._answer(token, request.sender, Cuts(self._me, mine.cluster_id, request.have, cuts))
 
     def _on_cuts(self, message: Cuts) -> None:
         mine = self.configuration
         if mine is None or message.cluster_id != mine.cluster_id:
-            self._reject("cuts of another cluster", message.sender)
+            self._outbox.reject("cuts of another cluster", message.sender)
             return
         for at, cut in enumerate(message.cuts):
             epoch = self._epoch
             if epoch is None or message.version + at != epoch.configuration.version:
                 continue
             if not epoch.adopt(cut):
-                self._reject("cut contradicts a decision", message.sender)
+                self._outbox.reject("cut contradicts a decision", message.sender)
                 return
             self._settle(self._now)
             self.stats["cuts caught up"] += 1
@@ -436,140 +591,93 @@ class Node:
     def _on_snapshot(self, message: Snapshot) -> None:
         theirs, mine = message.configuration, self.configuration
         if theirs.k != self.settings.k:
-            self._reject("snapshot with another K", message.sender)
-        elif mine is None:
+            self._outbox.reject("snapshot with another K", message.sender)
+        elif self._joining is not None:
             member = theirs.member(self._me)
-            if self._joining is None or member is None or member.node_id != self.node_id:
-                self._reject("snapshot without this member", message.sender)
+            if member is None or member.node_id != self.node_id:
+                self._outbox.reject("snapshot without this member", message.sender)
             else:
-                self._install(theirs, None, 0)
-        elif theirs.cluster_id != mine.cluster_id:
-            self._reject("snapshot of another cluster", message.sender)
+                self._install(theirs, None)
+        elif mine is None or self._epoch is None or theirs.cluster_id != mine.cluster_id:
+            self._outbox.reject("snapshot of another cluster", message.sender)
         elif theirs.version > mine.version:
             self.stats["snapshots installed"] += 1
-            self._install(theirs, None, theirs.version - mine.version - 1)
+            self._install(theirs, None)
+            self._heard(theirs.version)
 
     # -- joiners
 
     def _on_join_request(self, request: JoinRequest, token: Hashable | None) -> None:
-        mine, settings = self.configuration, self.settings
-        if mine is None:
-            self._refuse(token, request.sender, Standing.NOT_A_MEMBER, "not in a cluster yet")
+        if self._epoch is not None:
+            self._reception.on_join_request(request, token, self._now)
             return
-        for name, theirs, ours in (
-            ("protocol version", request.protocol, PROTOCOL_VERSION),
-            ("k", request.k, settings.k),
-            ("h", request.h, settings.h),
-            ("l", request.l, settings.l),
-            ("cluster", request.expect or mine.cluster_id, mine.cluster_id),
-        ):
-            if theirs != ours:
-                self._reject(f"join with another {name}", request.sender)
-                detail = f"its {name} is {theirs}, this cluster's is {ours}"
-                self._refuse(token, request.sender, Standing.INCOMPATIBLE, detail)
-                return
-        held = mine.member(request.sender)
-        if held is None:
-            if self._epoch is not None:
-                self._epoch.batch.expect_more(self._now)
-            self._answer(token, request.sender, self._welcome(request.sender, mine))
-        elif held.node_id == request.node_id:
-            self._answer(token, request.sender, Snapshot(self._me, mine))
-        else:
-            self.stats["joins from a held address"] += 1
-            self._monitor.hurry(request.sender, self._now)
-            observers = mine.observers(request.sender)
-            reply = JoinReply(self._me, Standing.ADDRESS_HELD, mine.cluster_id, mine.version, observers)
-            self._answer(token, request.sender, reply)
-
-    def _on_observe_request(self, request: ObserveRequest, token: Hashable | None) -> None:
-        mine, joiner = self.configuration, request.member
-        if mine is None or self._epoch is None or request.cluster_id != mine.cluster_id:
-            self._reject("observe request for another cluster", request.sender)
-            return
-        held = mine.member(joiner.endpoint)
-        if held is not None and held.node_id == joiner.node_id:
-            self._answer(token, joiner.endpoint, Snapshot(self._me, mine))
-        elif request.version < mine.version or (
-            request.version == mine.version and self._me not in mine.subjects(joiner.endpoint)
-        ):
-            self._answer(token, joiner.endpoint, self._welcome(joiner.endpoint, mine))
-        else:
-            self._epoch.batch.expect_more(self._now)
-            self._admission.admit(joiner, request.version, token, self._now)
-            self._admission.wake(self._now)
-
-    def _joiner_reached(self, joiner: Joiner) -> None:
-        mine, epoch = self.configuration, self._epoch
-        if mine is None or epoch is None or joiner.version != mine.version:
-            return
-        rings = ring_bits(mine.subjects(joiner.member.endpoint), self._me)
-        if rings:
-            epoch.alert(joiner.member, Status.UP, rings, self._now)
-
-    def _joiner_unreachable(self, joiner: Joiner) -> None:
-        self.stats["unreachable joiners"] += 1
-        self._refuse(joiner.token, joiner.member.endpoint, Standing.UNREACHABLE, "its probes went unanswered")
-
-    def _answer_joiners(self, before: Configuration | None, after: Configuration) -> None:
-        """A new epoch: tell those who are in, and send the rest to their new observers."""
-        for joiner in self._admission.take_all():
-            endpoint = joiner.member.endpoint
-            member = after.member(endpoint)
-            if member is None:
-                self._answer(joiner.token, endpoint, self._welcome(endpoint, after))
-                continue
-            if member.node_id != joiner.member.node_id:
-                continue
-            watchers = before.subjects(endpoint) if before is not None else ()
-            first = next((watcher for watcher in watchers if watcher in after), None)
-            if first == self._me:
-                self._answer(joiner.token, endpoint, Snapshot(self._me, after))
-            else:
-                self._answer(joiner.token, endpoint, Admitted(self._me, after.cluster_id, after.version))
-
-    def _welcome(self, joiner: Endpoint, mine: Configuration) -> JoinReply:
-        observers = mine.subjects(joiner)
-        return JoinReply(self._me, Standing.WELCOME, mine.cluster_id, mine.version, observers)
-
-    def _refuse(self, token: Hashable | None, joiner: Endpoint, standing: Standing, detail: str) -> None:
-        self.stats["joins refused"] += 1
-        mine = self.configuration
-        cluster_id, version = (mine.cluster_id, mine.version) if mine is not None else (None, 0)
-        self._answer(token, joiner, JoinReply(self._me, standing, cluster_id, version, (), detail))
+        standing = Standing.NOT_A_MEMBER
+        if self._joining is not None:
+            standing = self._joining.requested(request, self._now)
+        reply = JoinReply(
+            self._me, standing, None, 0, (), "not in a cluster yet", self.node_id, request.attempt
+        )
+        self._outbox.answer(token, request.sender, reply)
 
     # -- leaving
-
-    def _announce_departure(self) -> None:
-        mine = self.configuration
-        assert mine is not None
-        leaving = Leaving(self._me, self.node_id, mine.cluster_id, mine.version)
-        for observer in dict.fromkeys(mine.observers(self._me)):
-            self._send(observer, leaving)
 
     def _on_leaving(self, leaving: Leaving) -> None:
         mine, epoch = self.configuration, self._epoch
         member = mine.member(leaving.sender) if mine is not None else None
         if mine is None or epoch is None or member is None or leaving.cluster_id != mine.cluster_id:
-            self._reject("departure of a non-member", leaving.sender)
+            self._outbox.reject("departure of a non-member", leaving.sender)
         elif member.node_id != leaving.node_id:
-            self._reject("departure of an earlier process", leaving.sender)
+            self._outbox.reject("departure of an earlier process", leaving.sender)
         else:
             rings = ring_bits(mine.observers(leaving.sender), self._me)
             if rings:
                 epoch.alert(member, Status.LEAVING, rings, self._now)
 
-    # -- outputs
+    # -- an operator's word
 
-    def _send(self, to: Endpoint, message: Message) -> None:
-        self._outputs.append(Send(to, message))
+    def _refound(self, refounding: Refounding) -> None:
+        """The members had time to answer: found the new cluster, or refuse to."""
+        self._refounding = None
+        old, refusal = refounding.configuration, refounding.refusal()
+        if old is not self.configuration:
+            refusal = f"version {old.version} has given way to a new one: it is not needed any more"
+        if refusal is not None:
+            self._outbox.notify(RefoundingRefused(refusal))
+            return
+        successor = refounding.outcome(ClusterId(self._rng.randbytes(ClusterId.SIZE)))
+        word = Refounded(self._me, old.cluster_id, old.version, successor)
+        for endpoint in successor.endpoints:
+            if endpoint != self._me:
+                self._send(endpoint, word)
+        self._refounded = word
+        self._install(successor, None)
 
-    def _answer(self, token: Hashable | None, to: Endpoint, message: Message) -> None:
-        self._outputs.append(Send(to, message) if token is None else Reply(token, message))
+    def _repeat_word(self, peer: Endpoint, cluster_id: ClusterId | None) -> bool:
+        """Tell a peer that is still in the old cluster what it missed; whether it is."""
+        word = self._refounded
+        if word is None or cluster_id != word.cluster_id:
+            return False
+        self._send(peer, word)
+        return True
 
-    def _notify(self, event: Event) -> None:
-        self._outputs.append(Notify(event))
+    def _on_refounded(self, word: Refounded) -> None:
+        """Follow, from the same view only: who saw more must not lose it.
 
-    def _reject(self, reason: str, sender: Endpoint | None) -> None:
-        self.stats[f"rejected:{reason}"] += 1
-        self._notify(Rejected(reason, sender))
+        Of two words about one view, by two operators, that with the lower id holds.
+        """
+        mine, theirs = self.configuration, word.configuration
+        member = theirs.member(self._me)
+        said = self._refounded
+        if mine is None or self._epoch is None or theirs.k != self.settings.k:
+            self._outbox.reject("refounding without this member", word.sender)
+            return
+        origin = (mine.cluster_id, mine.version)
+        if said is not None and said.configuration is mine and theirs.cluster_id < mine.cluster_id:
+            origin = (said.cluster_id, said.version)
+        if origin != (word.cluster_id, word.version):
+            self._outbox.reject("refounding of another view", word.sender)
+        elif member is None or member.node_id != self.node_id or theirs.version != word.version + 1:
+            self._outbox.reject("refounding without this member", word.sender)
+        else:
+            self._refounded = word
+            self._install(theirs, None)

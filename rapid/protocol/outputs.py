@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
-from rapid.overlay.member import ClusterId, Endpoint
+from rapid.overlay.member import ClusterId, Endpoint, Member
 from rapid.protocol.messages import Message
 
 
@@ -27,9 +27,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Installed:
-    """A new configuration. ``cut`` is None for the first one and after a snapshot.
+    """A new configuration. ``cut`` is None for the first one of a membership and after a snapshot.
 
     ``skipped`` counts the versions between the one before and this one that were never seen here.
+    A cut without any change says that the members began afresh: see :class:`Epoch`.
     """
 
     configuration: Configuration
@@ -39,10 +40,11 @@ class Installed:
 
 @dataclass(slots=True)
 class Evicted:
-    """The cluster goes on without this member from ``version`` on."""
+    """The cluster goes on without this member from ``version`` on. ``rejoining``: as a new one."""
 
     cluster_id: ClusterId
     version: int
+    rejoining: bool = False
 
 
 @dataclass(slots=True)
@@ -72,6 +74,23 @@ class QuorumRestored:
 
 
 @dataclass(slots=True)
+class OtherCluster:
+    """At this address is a member of another cluster. ``merging``: this process is about to go there."""
+
+    endpoint: Endpoint
+    cluster_id: ClusterId
+    size: int
+    merging: bool
+
+
+@dataclass(slots=True)
+class RefoundingRefused:
+    """Nothing was done about :meth:`Node.force_new_cluster`, for this reason."""
+
+    reason: str
+
+
+@dataclass(slots=True)
 class Rejected:
     """A message from a peer was refused and had no effect."""
 
@@ -79,7 +98,17 @@ class Rejected:
     sender: Endpoint | None
 
 
-Event = Installed | Evicted | Left | JoinFailed | QuorumLost | QuorumRestored | Rejected
+Event = (
+    Installed
+    | Evicted
+    | Left
+    | JoinFailed
+    | QuorumLost
+    | QuorumRestored
+    | OtherCluster
+    | RefoundingRefused
+    | Rejected
+)
 
 
 @dataclass(slots=True)
@@ -87,4 +116,17 @@ class Notify:
     event: Event
 
 
-Output = Send | Reply | Notify
+@dataclass(slots=True)
+class Discover:
+    """Look the seeds up anew and answer with :meth:`Node.discovered`; without an answer the old ones stay."""
+
+
+@dataclass(slots=True)
+class Check:
+    """Have the application check this member, and tell the node by its ``checked`` with the same number."""
+
+    member: Member
+    sequence: int
+
+
+Output = Send | Reply | Notify | Discover | Check

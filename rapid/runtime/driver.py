@@ -11,12 +11,24 @@ from typing import Any, Protocol
 
 import structlog
 
-from rapid.overlay.member import Endpoint, NodeId
+from rapid.overlay.member import Endpoint, Member, NodeId
 from rapid.protocol.messages import Message
-from rapid.protocol.outputs import Event, Notify, Output, Rejected, Reply, Send
+from rapid.protocol.outputs import (
+    Check,
+    Discover,
+    Event,
+    Installed,
+    Notify,
+    Output,
+    Rejected,
+    Reply,
+    Send,
+)
+from rapid.runtime.discovery import Discovery, patience
+from rapid.runtime.options import Options
+from rapid.runtime.prober import Checks
 from rapid.runtime.reactor import reactor
 from rapid.runtime.transport import Transport
-from rapid.settings import Settings
 
 log = structlog.get_logger("rapid")
 
@@ -36,10 +48,16 @@ class Core(Protocol):
     @property
     def stats(self) -> Counter[str]: ...
 
+    def start(self, now: float) -> None: ...
     def join(self, seeds: Sequence[Endpoint], now: float) -> None: ...
+    def discovered(self, seeds: Sequence[Endpoint], now: float) -> None: ...
+    def force_new_cluster(self, now: float) -> None: ...
     def leave(self, now: float) -> None: ...
     def receive(self, message: Message, now: float, reply_to: Hashable | None = None) -> None: ...
     def send_failed(self, endpoint: Endpoint, now: float, *, refused: bool) -> None: ...
+    def checked(
+        self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float
+    ) -> None: ...
     def wake(self, now: float) -> None: ...
     def deadline(self) -> float | None: ...
     def drain(self) -> list[Output]: ...
@@ -50,24 +68,41 @@ class Driver:
 
     ``make(me, rng)`` builds the node once the port is known; ``happened(event)`` is called for each
     of its events, ``ended(error)`` once, at the end, with what the node raised or None. All three
-    are called on the driver's thread and must not block.
+    are called on the driver's thread and must not block; so is ``prober``, for each :class:`Check`.
     """
 
     def __init__(
         self,
         make: Callable[[Endpoint, random.Random], Core],
-        settings: Settings,
+        options: Options,
         happened: Callable[[Event], None],
         ended: Callable[[BaseException | None], None],
     ) -> None:
         self._make = make
-        self._settings = settings
+        self._options = options
+        self._counts: Counter[str] = Counter()
+        self._discovery = (
+            Discovery(
+                options.seeds, patience(options.settings), self._counts,
+                # a certificate names what was dialled, not what that resolves to
+                as_written=options.tls is not None and options.tls.server_name is None,
+            )
+            if options.seeds is not None
+            else None
+        )  # fmt: skip
+        self._discovering: asyncio.Task[None] | None = None
+        self._known_as: Endpoint | None = None
+        self._seeds: Sequence[Endpoint] = ()
         self._happened = happened
         self._ended = ended
         self._stopping = asyncio.Event()
         self._error: BaseException | None = None
         self._core: Core | None = None
-        self._counts: Counter[str] = Counter()
+        self._checks = (
+            Checks(options.prober, options.settings.probe_timeout, self._checked, self._counts)
+            if options.prober is not None
+            else None
+        )
         self._transport: Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reactor = reactor()
@@ -77,15 +112,23 @@ class Driver:
     def start(self, listen: Endpoint, advertise: Endpoint | None) -> Future[Endpoint]:
         """Start; the result is the endpoint that the node is known by. Exactly once.
 
-        It fails with :class:`BindError` when the port cannot be taken; the driver has ended then.
+        It fails with :class:`BindError` when the port cannot be taken and with :class:`TLSError` when
+        the certificates are no good; the driver has ended then.
         """
         bound: Future[Endpoint] = promise()
         asyncio.run_coroutine_threadsafe(self._main(listen, advertise, bound), self._loop)
         return bound
 
-    def join(self, seeds: Sequence[Endpoint]) -> None:
-        """Make the node look for a cluster. Any thread."""
-        self.call(lambda: self._turn(lambda core, now: core.join(seeds, now)))
+    def join(self) -> None:
+        """Look the seeds up and make the node join through them; found a cluster without any. Any thread."""
+        if self._discovery is None:
+            self.call(lambda: self._turn(lambda core, now: core.start(now)))
+        else:
+            self.call(lambda: self._look_up(lambda core, seeds, now: core.join(seeds, now)))
+
+    def force_new_cluster(self) -> None:
+        """Make the node go on with whom it reaches; it must be a member. Any thread."""
+        self.call(lambda: self._turn(lambda core, now: core.force_new_cluster(now)))
 
     def leave(self) -> None:
         """Make the node leave; it says ``Left`` when that is over. Any thread."""
@@ -102,9 +145,13 @@ class Driver:
         # a copy of a dict is atomic under the interpreter's lock, a sum of two is not
         return Counter(dict(self._counts)) + Counter(dict(core.stats) if core is not None else {})
 
-    def trouble(self, endpoint: Endpoint) -> str | None:
-        """Why a peer could not be reached lately, for messages to people."""
-        return self._transport.trouble(endpoint) if self._transport is not None else None
+    def troubles(self) -> list[str]:
+        """What is known of seeds that cannot be had, for messages to people. The driver's thread."""
+        found = self._discovery.troubles() if self._discovery is not None else {}
+        for seed in self._seeds:
+            if self._transport is not None and (trouble := self._transport.trouble(seed)):
+                found.setdefault(str(seed), trouble)
+        return [f"{what}: {trouble}" for what, trouble in found.items()]
 
     def call(self, function: Callable[[], object]) -> None:
         """Run a function on the driver's loop, soon. Any thread."""
@@ -127,12 +174,14 @@ class Driver:
             self._finished.set_result(None)
 
     async def _serve(self, listen: Endpoint, advertise: Endpoint | None, bound: Future[Endpoint]) -> None:
-        transport = Transport(self._settings, self._received, self._send_failed, self._counts)
+        options = self._options
+        transport = Transport(options.settings, self._received, self._send_failed, self._counts, options.tls)
         self._transport = transport
         try:
             me = await transport.bind(listen)
             if advertise is not None:
                 me = Endpoint(advertise.host, advertise.port or me.port)
+            self._known_as = me
             self._core = self._make(me, random.Random(random.SystemRandom().getrandbits(128)))
             await transport.serve(me)
             bound.set_result(me)
@@ -140,6 +189,12 @@ class Driver:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            if self._discovering is not None:
+                self._discovering.cancel()
+            if self._discovery is not None:
+                self._discovery.close()
+            if self._checks is not None:
+                await self._checks.close()
             await transport.close()
 
     def _received(self, messages: list[Message], token: Hashable) -> None:
@@ -151,6 +206,20 @@ class Driver:
 
     def _send_failed(self, endpoint: Endpoint, refused: bool) -> None:
         self._turn(lambda core, now: core.send_failed(endpoint, now, refused=refused))
+
+    def _checked(self, member: Member, sequence: int, passed: bool) -> None:
+        self._turn(lambda core, now: core.checked(member.endpoint, member.node_id, sequence, passed, now))
+
+    def _look_up(self, then: Callable[[Core, Sequence[Endpoint], float], None]) -> None:
+        """Have the seeds looked up, unless that is under way, and tell the node."""
+        if self._discovery is not None and (self._discovering is None or self._discovering.done()):
+            self._discovering = self._loop.create_task(self._discover(then))
+
+    async def _discover(self, then: Callable[[Core, Sequence[Endpoint], float], None]) -> None:
+        assert self._discovery is not None
+        assert self._known_as is not None, "a node looks for seeds once it is bound"
+        self._seeds = seeds = await self._discovery.addresses(self._known_as)
+        self._turn(lambda core, now: then(core, seeds, now))
 
     def _turn(self, step: Callable[[Core, float], None]) -> None:
         """One input to the node, then all that it wants done."""
@@ -178,7 +247,14 @@ class Driver:
             case Notify(Rejected(reason, sender)):
                 log.debug("a message was rejected", reason=reason, sender=sender and str(sender))
             case Notify(event):
+                if self._checks is not None and isinstance(event, Installed):
+                    self._checks.forget_strangers(event.configuration)
                 self._happened(event)
+            case Discover():
+                self._look_up(lambda core, seeds, now: core.discovered(seeds, now))
+            case Check(member, sequence):
+                assert self._checks is not None, "a node says Check only when there is a prober"
+                self._checks.begin(member, sequence)
 
     def _arm(self, deadline: float | None) -> None:
         """Have the timer fire at the deadline or earlier: it then sets itself anew."""

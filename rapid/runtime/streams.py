@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from rapid.errors import WireError
+from rapid.errors import IdentityError, WireError
 from rapid.overlay.member import Endpoint
 from rapid.proto.frames import FrameReader, FrameWriter
+from rapid.runtime.credentials import described, handshake_trouble, presented
+from rapid.runtime.tls import covers, name_of
 
 if TYPE_CHECKING:
     from rapid.runtime.transport import Transport
@@ -48,6 +51,7 @@ class _Stream:
         self._queue: deque[bytes] = deque()
         self._reader = FrameReader(transport.settings.message_limit)
         self._writer = FrameWriter(transport.me, transport.settings.message_limit)
+        self._sender: Endpoint | None = None
         self.writing: asyncio.Task[None] | None = None
         self.closed = False
         self.last_put = 0.0
@@ -62,6 +66,16 @@ class _Stream:
         if self.writing is None:
             self.writing = self._transport.spawn(self._write())
 
+    def identify(self, sender: Endpoint) -> None:
+        """Raise :class:`IdentityError` when the certificate must bear the sender out and does not."""
+        tls = self._transport.tls
+        if tls is not None and tls.verify_address and sender != self._sender:
+            self._vouch(sender)
+        self._sender = sender
+
+    def _vouch(self, sender: Endpoint) -> None:
+        raise NotImplementedError
+
     async def _write(self) -> None:
         raise NotImplementedError
 
@@ -75,6 +89,10 @@ class _Stream:
             stats["dropped:frame"] -= 1
             stats["frames sent"] += 1
             stats["bytes sent"] += len(frame)
+
+    def _break_off(self) -> None:
+        self.closed = True
+        self._drop_queue()
 
     def _drop_queue(self) -> None:
         if self._queue:
@@ -98,6 +116,8 @@ class InboundStream(_Stream):
                 self._transport.deliver(self._reader, frame, self)
         except WireError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"malformed {error.reason}")
+        except IdentityError as error:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
         except _ENDED:
             self._transport.stats["streams broken"] += 1
         finally:
@@ -106,12 +126,21 @@ class InboundStream(_Stream):
                 self.writing.cancel()
             self._drop_queue()
 
+    def _vouch(self, sender: Endpoint) -> None:
+        names = presented(self._context)
+        if not covers(names, sender.host):
+            raise IdentityError(f"the certificate names {described(names)} and not the sender, {sender.host}")
+
     async def _write(self) -> None:
         try:
             await self._write_queue(self._context)
-        except (*_ENDED, TimeoutError):
-            self.closed = True
-            self._drop_queue()
+        except TimeoutError:
+            self._break_off()
+            # else a peer that comes to life again would speak and hear nothing; told once it has room
+            with contextlib.suppress(grpc.aio.AbortError, *_ENDED):
+                await self._context.abort(grpc.StatusCode.UNAVAILABLE, "replies are not read: timed out")
+        except _ENDED:
+            self._break_off()
         finally:
             self.writing = None
 
@@ -140,6 +169,13 @@ class OutboundStream(_Stream):
         if self._channel is not None:
             self._transport.spawn(self._channel.close())
 
+    def _vouch(self, sender: Endpoint) -> None:
+        # its certificate names whom we dialled; gRPC tells no more of it
+        if name_of(sender.host) != name_of(self.endpoint.host):
+            raise IdentityError(
+                f"it answers as {sender}, which verify_address does not allow; call it by that name"
+            )
+
     async def _write(self) -> None:
         try:
             if not self._open:
@@ -158,9 +194,9 @@ class OutboundStream(_Stream):
         patience = max(2.0, settings.probe_interval)
         if (pause := self._opens_at - loop.time()) > 0:
             await asyncio.sleep(pause)
-        self._channel = grpc.aio.insecure_channel(
-            target(self.endpoint),
-            options=[
+        self._channel = self._transport.dial(
+            self.endpoint,
+            [
                 # a fresh channel dials at once instead of inheriting another one's backoff
                 ("grpc.use_local_subchannel_pool", 1),
                 ("grpc.enable_http_proxy", 0),
@@ -192,6 +228,8 @@ class OutboundStream(_Stream):
                 self._transport.deliver(self._reader, frame, self)
         except WireError as error:
             self._fail(None, f"it sent a malformed {error.reason}")
+        except IdentityError as error:
+            self._fail(None, str(error))
         except _ENDED:
             await self._fail_as_ended()
         else:
@@ -210,18 +248,27 @@ class OutboundStream(_Stream):
         if self.closed:
             return
         text = details.lower()
+        trouble = None
         if code is grpc.StatusCode.UNAVAILABLE and not self._open:
-            refused = any(word in text for word in _GONE)
+            secure = self._transport.tls is not None
+            trouble = handshake_trouble(details, secure=secure)
+            # over TLS a connection is also cut off by a living process that does not like the certificate
+            refused = any(word in text for word in _GONE) and not (secure and trouble)
+            if secure and trouble:
+                self._transport.stats["handshakes failed"] += 1
         elif code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK, grpc.StatusCode.CANCELLED):
             refused = not any(word in text for word in _SILENT)
         else:
             refused = False
         self.close()
-        self._transport.stream_failed(self, refused, _explained(details))
+        self._transport.stream_failed(self, refused, trouble or _explained(details))
 
 
 def _explained(details: str) -> str:
     """What people are told of a failure."""
     if "resolv" in details:
         return "its name does not resolve"
+    if "execute_batch" in details:
+        # a write that met the end of the stream hides from grpc.aio what it ended with
+        return "the stream broke"
     return "connection refused" if "onnection refused" in details else details or "closed by the peer"

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Callable, Hashable
 
 import grpc
+import structlog
 
-from rapid.errors import BindError, WireError
+from rapid.errors import BindError, IdentityError, WireError
 from rapid.overlay.member import Endpoint
 from rapid.proto.codec import Encoder
 from rapid.proto.frames import FrameReader
 from rapid.protocol.messages import Message
-from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream
+from rapid.runtime.credentials import Credentials
+from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, target
+from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 
 IDLE = 60.0
 """Seconds without a send after which the stream to a peer is closed."""
 REOPEN = 0.05
 """Seconds between a failure of a peer's stream and the next try, so that no failure spins."""
+HANDSHAKE = 20.0
+"""Seconds that who connects has until HTTP/2 is spoken; then the connection is closed."""
 DEPARTURE = 0.25
 """Seconds that what is queued may take to leave at :meth:`Transport.close`."""
+
+PLAINTEXT = "listening without TLS"
+"""The event in the log when others than this machine may read and send."""
+
+IMPOSTOR = "rejected:certificate does not name sender"
+
+log = structlog.get_logger("rapid")
 
 Received = Callable[[list[Message], Hashable], None]
 Failed = Callable[[Endpoint, bool], None]
@@ -36,13 +49,25 @@ class Transport:
     opened or broke; what was queued for the peer is dropped. ``refused``: its host said that nobody
     listens, or closed the connection; else it was silent, or another error. Everything dropped or
     rejected is counted in ``stats``.
+
+    With ``tls`` every connection is made with it, in both directions; there is no way back to
+    plaintext, nor from plaintext to it.
     """
 
-    def __init__(self, settings: Settings, received: Received, failed: Failed, stats: Counter[str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        received: Received,
+        failed: Failed,
+        stats: Counter[str],
+        tls: TLS | None = None,
+    ) -> None:
         self.settings = settings
         self.stats = stats
         self.received = received
+        self.tls = tls
         self._failed = failed
+        self._credentials: Credentials | None = None
         self._encoder = Encoder()
         self._server: grpc.aio.Server | None = None
         self._me: Endpoint | None = None
@@ -60,7 +85,12 @@ class Transport:
         return self._me
 
     async def bind(self, listen: Endpoint) -> Endpoint:
-        """Take the port; give the endpoint with the port taken. Raises :class:`BindError`."""
+        """Take the port; give the endpoint with the port taken.
+
+        Raises :class:`BindError`, and :class:`TLSError` when the certificates are no good.
+        """
+        if self.tls is not None:
+            self._credentials = Credentials(self.tls, self.stats)
         await _try_bind(listen)
         limit = self.settings.message_limit
         self._server = grpc.aio.server(
@@ -70,6 +100,7 @@ class Transport:
                 ("grpc.max_receive_message_length", RECEIVE_SLACK * limit),
                 ("grpc.max_send_message_length", limit),
                 ("grpc.max_concurrent_streams", 16),
+                ("grpc.server_handshake_timeout_ms", int(HANDSHAKE * 1000)),
                 ("grpc.http2.bdp_probe", 0),
                 # peers ping when they have heard nothing for a while; that is no abuse
                 ("grpc.http2.max_ping_strikes", 0),
@@ -79,14 +110,24 @@ class Transport:
             ],
         )
         try:
-            port = self._server.add_insecure_port(str(listen))
+            if self._credentials is not None:
+                port = self._server.add_secure_port(str(listen), self._credentials.server())
+            else:
+                port = self._server.add_insecure_port(str(listen))
         except RuntimeError as error:
             raise BindError(f"cannot listen on {listen}: {error}") from error
+        if self.tls is None and not _is_loopback(listen.host):
+            log.warning(PLAINTEXT, listen=str(listen), consequence="whoever reaches it can join and alert")
         return Endpoint(listen.host, port)
 
     async def serve(self, me: Endpoint) -> None:
-        """Begin to receive, known to the peers as ``me``. Call :meth:`bind` first."""
+        """Begin to receive, known to the peers as ``me``. Call :meth:`bind` first.
+
+        Raises :class:`TLSError` when the certificate does not name the host of ``me``.
+        """
         assert self._server is not None, "bind() comes first"
+        if self._credentials is not None:
+            self._credentials.speak_for(me.host)
         self._me = me
         await self._server.start()
         self._sweep_idle()
@@ -139,18 +180,34 @@ class Transport:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def deliver(self, reader: FrameReader, frame: bytes, token: Hashable) -> None:
-        """Hand over the messages of a frame; raise :class:`WireError` when the stream must end."""
+    def dial(self, endpoint: Endpoint, options: list[tuple[str, int]]) -> grpc.aio.Channel:
+        """A channel to a peer, not connected yet."""
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(target(endpoint), options=options)
+        return grpc.aio.secure_channel(
+            target(endpoint), self._credentials.channel(), options=[*options, *self._credentials.options]
+        )
+
+    def deliver(self, reader: FrameReader, frame: bytes, stream: InboundStream | OutboundStream) -> None:
+        """Hand over the messages of a frame.
+
+        Raises :class:`WireError` or :class:`IdentityError` when the stream must end.
+        """
         self.stats["frames received"] += 1
         self.stats["bytes received"] += len(frame)
         try:
             messages = reader.messages(frame, self._reject)
+            assert reader.sender is not None, "a frame of nobody is malformed"
+            stream.identify(reader.sender)
         except WireError as error:
             self._reject(error)
             raise
+        except IdentityError:
+            self.stats[IMPOSTOR] += 1
+            raise
         self.stats["messages received"] += len(messages)
         if messages and not self._closed:
-            self.received(messages, token)
+            self.received(messages, stream)
 
     def _reject(self, error: WireError) -> None:
         self.stats[f"malformed:{error.reason}"] += 1
@@ -166,6 +223,7 @@ class Transport:
             self._failed(endpoint, refused)
 
     def inbound_opened(self, stream: InboundStream) -> None:
+        self.stats["streams accepted"] += 1
         self._inbound.add(stream)
 
     def inbound_closed(self, stream: InboundStream) -> None:
@@ -180,6 +238,13 @@ class Transport:
                 stream.close()
         self._failures = {to: failure for to, failure in self._failures.items() if failure[0] > long_ago}
         self._sweep = loop.call_later(IDLE / 4, self._sweep_idle)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 async def _try_bind(listen: Endpoint) -> None:

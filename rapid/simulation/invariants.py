@@ -56,6 +56,8 @@ class Invariants:
         self._departed: set[tuple[ClusterId, NodeId]] = set()
         self._last_facts: Facts | None = None
         self.checks = 0
+        self.forced = 0
+        """How often an operator forced a new cluster, which nobody has agreed on."""
 
     # -- what members say
 
@@ -95,10 +97,12 @@ class Invariants:
             return
         if proposal is not None:
             agreement.proposed[proposal.digest] = None
-        rank, voted = instance.voted
-        if rank != NO_RANK and voted is not None:
-            # its last vote may have completed the quorum here, and then it never left the process
-            self._voted(life, agreement, self._index(life, agreement), rank, voted)
+        me = self._index(life, agreement)
+        for rank, counted in instance.votes.items():
+            for digest, voters in counted.items():
+                if voters >> me & 1:
+                    # its own votes may have completed the quorum here, and then they never left the process
+                    self._voted(life, agreement, me, rank, digest)
         if cut.digest not in agreement.proposed:
             self._fail(
                 "I3", f"{life} decides {cut.digest} in version {parent.version}, which nobody proposed"
@@ -130,7 +134,7 @@ class Invariants:
         if self._canary and configuration.size > 1:
             self._fail("canary", f"{life} is not alone")
         me = configuration.member(life.place.endpoint)
-        if me is None or me.node_id != life.node.node_id:
+        if me is None or me.node_id != life.node_id:
             self._fail("I2", f"{life} installs a view that it is not in")
         before = life.views[-1] if life.views else None
         self._chain(life, before, event)
@@ -146,7 +150,14 @@ class Invariants:
         if before is None:
             return
         expected = before.configuration.version + 1 + event.skipped
-        if cluster_id != before.configuration.cluster_id or version != expected or event.skipped < 0:
+        if cluster_id != before.configuration.cluster_id:
+            moved = life.between or life.node.stats["merges"] or self.forced
+            problem = event.cut is not None or not moved
+        elif life.between:
+            problem = version <= before.configuration.version + 1
+        else:
+            problem = version != expected or event.skipped < 0
+        if problem:
             self._fail(
                 "I2", f"{life} goes from version {before.configuration.version} to {version},"
                 f" skipped {event.skipped}"
@@ -158,7 +169,8 @@ class Invariants:
         """The first member to install this configuration: it must follow from its parent."""
         name = (configuration.cluster_id, configuration.version)
         if cut is None or before is None:
-            if configuration.version != 1 or configuration.size != 1:
+            known = any(cluster_id == configuration.cluster_id for cluster_id, _ in self._digests)
+            if known or not (configuration.version == configuration.size == 1 or self.forced):
                 self._fail("I6", f"{life} has version {name[1]}, which nobody decided")
         else:
             parent = before.configuration
@@ -199,7 +211,7 @@ class Invariants:
     def _index(self, life: Life, agreement: Agreement) -> int:
         configuration, endpoint = agreement.configuration, life.place.endpoint
         index, member = configuration.index(endpoint), configuration.member(endpoint)
-        if index is None or member is None or member.node_id != life.node.node_id:
+        if index is None or member is None or member.node_id != life.node_id:
             self._fail("I4", f"{life} speaks in version {configuration.version} without being a member of it")
         return index
 

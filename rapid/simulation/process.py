@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
@@ -31,18 +32,20 @@ class Place:
 
     __slots__ = (
         "delay", "down", "egress", "endpoint", "groups", "index", "ingress", "life", "links", "lives",
-        "metadata", "rate", "seeds", "settings",
+        "metadata", "options", "rate", "seeds", "settings",
     )  # fmt: skip
 
     def __init__(
         self, index: int, endpoint: Endpoint, seeds: tuple[Endpoint, ...], metadata: Mapping[str, str] | None,
-        settings: Settings,
+        settings: Settings, options: dict[str, Any],
     ) -> None:  # fmt: skip
         self.index = index
         self.endpoint = endpoint
         self.seeds = seeds
         self.metadata = metadata
         self.settings = settings
+        self.options = options
+        """Of its nodes, by name."""
         self.life: Life | None = None
         self.lives: list[Life] = []
         self.down = False
@@ -63,8 +66,9 @@ class Life:
     """One process, from its start to its end."""
 
     __slots__ = (
-        "_local", "_rate", "_since", "alive", "arrivals", "busy_until", "done", "events", "inbox", "node",
-        "number", "ordinal", "paused", "place", "refusals", "token", "views", "wake_at",
+        "_local", "_rate", "_since", "alive", "arrivals", "between", "busy_until", "done", "events", "inbox",
+        "node", "node_id", "number", "ordinal", "paused", "place", "refusals", "seeds", "token", "views",
+        "wake_at",
     )  # fmt: skip
 
     def __init__(self, place: Place, number: int, node: Node, now: float, clock: float) -> None:
@@ -75,7 +79,13 @@ class Life:
         self.node = node
         self.token = (place.endpoint, number)
         """The way back to this process, and to no later one at its address."""
+        self.node_id = node.node_id
+        """Who it is at present: an evicted process goes by a new one."""
+        self.seeds: tuple[Endpoint, ...] = ()
+        """Whom it asks to be let in."""
         self.alive = True
+        self.between = False
+        """It was evicted, and is in no view yet again."""
         self.done = False
         """It left, was evicted or could not join; the protocol is over for it."""
         self.paused = False

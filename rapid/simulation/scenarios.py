@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rapid.overlay.member import Endpoint
 from rapid.protocol.messages import Facts, Message
-from rapid.protocol.outputs import Event, Evicted, QuorumLost
+from rapid.protocol.outputs import QuorumLost
 from rapid.settings import Settings
 from rapid.simulation.errors import ScenarioError
 from rapid.simulation.links import Flap, Link
@@ -29,9 +29,9 @@ BOOT = 30.0
 """Virtual seconds in which any number of members must have formed a cluster."""
 
 
-def formed(n: int, seed: int, settings: Settings | None = None) -> World:
+def formed(n: int, seed: int, settings: Settings | None = None, *, rejoin: bool = True) -> World:
     """A quiet cluster of ``n`` members, all of whose clocks and probes run."""
-    world = World(seed, settings)
+    world = World(seed, settings, rejoin=rejoin)
     world.add_members(n)
     world.start()
     world.expect_agreement(BOOT)
@@ -45,16 +45,6 @@ def some(world: World, count: int) -> list[Endpoint]:
     if not 1 <= count <= len(running):
         raise ScenarioError("count", f"{count} of {len(running)} members")
     return world.rng.sample(running, count)
-
-
-def evicted_start_anew(world: World, pause: float = 1.0) -> None:
-    """Have every process that is evicted replaced by a new one, as a supervisor would do."""
-
-    def react(endpoint: Endpoint, event: Event) -> None:
-        if isinstance(event, Evicted):
-            world.restart(endpoint, after=pause)
-
-    world.subscribe(react)
 
 
 def share(n: int, part: float) -> int:
@@ -132,19 +122,19 @@ def half_crash(n: int = 20, seed: int = 1) -> World:
 
 def ingress_loss(n: int = 1000, seed: int = 1, *, part: float = 0.01, loss: float = 0.8) -> World:
     """A few members lose most of what they are sent, and go; nobody else does (figure 9)."""
-    world = formed(n, seed)
+    world = formed(n, seed, rejoin=False)
     return _remove_only(world, some(world, share(n, part)), lambda bad: world.link(ANY, bad, Link(loss=loss)))
 
 
 def egress_loss(n: int = 1000, seed: int = 1, *, part: float = 0.01, loss: float = 0.8) -> World:
     """A few members lose most of what they send, and go; nobody else does (figure 10)."""
-    world = formed(n, seed)
+    world = formed(n, seed, rejoin=False)
     return _remove_only(world, some(world, share(n, part)), lambda bad: world.link(bad, ANY, Link(loss=loss)))
 
 
 def flip_flop(n: int = 1000, seed: int = 1, *, part: float = 0.01, period: float = 20.0) -> World:
     """A few members are sent nothing for a period, all for a period, and so on: they go, once (figure 9)."""
-    world = formed(n, seed)
+    world = formed(n, seed, rejoin=False)
     flap = Flap(period, period, world.now)
     return _remove_only(
         world, some(world, share(n, part)), lambda bad: world.link(ANY, bad, Link(loss=1.0, flap=flap))
@@ -156,7 +146,7 @@ def rack_loss(n: int = 100, seed: int = 1, *, part: float = 0.2, loss: float = 0
 
     So many bad observers may take a healthy member with them: one that at least L of them watch.
     """
-    world = formed(n, seed)
+    world = formed(n, seed, rejoin=False)
     return _remove_only(world, some(world, share(n, part)), lambda bad: world.link(ANY, bad, Link(loss=loss)))
 
 
@@ -187,7 +177,7 @@ def partly_cut_off(n: int = 100, seed: int = 1, *, observers: int = 5) -> World:
 
     Without it the member would block all other changes for ever; so another one crashes meanwhile.
     """
-    world = formed(n, seed)
+    world = formed(n, seed, rejoin=False)
     view = world.view_of(world.places[0].endpoint)
     assert view is not None
     subject, other = some(world, 2)
@@ -252,12 +242,11 @@ def partition(
 
     For the ``vote`` step somebody joins; for the classic round's, ``prepare``, ``promise`` and
     ``accept``, two more members crash than the fast round bears. At most one side goes on. Whoever
-    was evicted starts anew. After the network healed, all agree.
+    was evicted joins again by itself. After the network healed, all agree.
     """
     said = _saying(step)
     classic = step != "vote"
     world = formed(sum(sides) + (2 if classic else 0), seed)
-    evicted_start_anew(world)
     endpoints = [place.endpoint for place in world.places]
     groups = []
     for size in sides:

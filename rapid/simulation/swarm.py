@@ -25,7 +25,8 @@ PATHS = (
     "fast decisions", "classic decisions", "told decisions", "classic rounds", "second classic rounds",
     "implicit alerts", "reinforcements", "anti-entropy exchanges", "catch-up requests", "cuts caught up",
     "joins from a held address", "joins refused", "late facts", "Evicted", "Left", "QuorumLost",
-    "QuorumRestored",
+    "QuorumRestored", "fresh beginnings proposed", "unstable subjects expired", "node ids renewed",
+    "seeds probed", "other clusters met", "merges", "snapshots installed",
 )  # fmt: skip
 """What the protocol must have done somewhere in a large run, besides every fault."""
 
@@ -62,9 +63,11 @@ class Swarm:
         # nobody is a member for long where answers take longer than the settings wait for them
         quick = settings.probe_timeout < 0.5
         latency = LAN if quick else rng.choice((LAN, LAN, Uniform(0.0, 0.2), LongTail(0.001, 0.05)))
-        self.world = World(seed, settings, latency=latency, make_node=make_node, canary=canary)
+        self.world = World(
+            seed, settings, latency=latency, rejoin=rng.random() < 0.7, make_node=make_node, canary=canary
+        )
         self.size = rng.choice((rng.randint(3, 8), rng.randint(3, 12), rng.randint(9, 30)))
-        self.members = self.world.add_members(self.size)
+        self.members = self.populate()
         self.faults: Counter[str] = Counter()
         self.second_rounds = 0
         self.ambush: tuple[str, Callable[[Endpoint], None]] | None = None
@@ -84,6 +87,25 @@ class Swarm:
         stats["second classic rounds"] += self.second_rounds
         world.trace.mix(*(stats[name] for name in sorted(stats)))
         return Outcome(self.seed, world.trace.hash, world.events, stats, self.faults, problem, trace)
+
+    def populate(self) -> list[Endpoint]:
+        """Addresses that find each other in one of several ways.
+
+        A first seed that comes back while it cannot reach the others founds a cluster of its own, as it
+        must: with several seeds only merging is sure to end in one.
+        """
+        world, size, way = self.world, self.size, self.rng.random()
+        first = [f"m{number}:7400" for number in range(3)]
+        if way < 0.4:
+            return world.add_members(size)
+        if way < 0.7:
+            return world.add_members(size, seeds=first, merge=True)
+        if way < 0.85:
+            return world.add_members(size, seeds=first, merge=True, expected=self.rng.randint(2, 3))
+        # two that found a cluster of their own: only merging brings them together
+        one = world.add(first[0], seeds=first, merge=True)
+        other = world.add(first[1], seeds=first[1:], merge=True)
+        return [one, other, *world.add_members(size - 2, seeds=first, merge=True)]
 
     # -- the course of one world
 
@@ -115,14 +137,14 @@ class Swarm:
     def _supervise(self, endpoint: Endpoint, event: Event) -> None:
         if isinstance(event, JoinFailed) and endpoint not in self._misfits:
             self.world.restart(endpoint, after=0.5 + self.rng.random())
-        elif isinstance(event, Evicted):
+        elif isinstance(event, Evicted) and not event.rejoining:
             self._replace(self.world.lives_of(endpoint)[-1])
 
     def _replace(self, evicted: Life) -> None:
         """Not before all know that it is out: others may need it to learn of the decision."""
         if not evicted.alive:
             return
-        endpoint, node_id = evicted.place.endpoint, evicted.node.node_id
+        endpoint, node_id = evicted.place.endpoint, evicted.node_id
         for life in self.world.live:
             view = life.configuration
             member = None if view is None else view.member(endpoint)
@@ -226,7 +248,14 @@ class Swarm:
     def misfit(self) -> None:
         """A process with other watermarks asks to be let in."""
         settings = self.world.settings
-        other = replace(settings, h=settings.k if settings.h != settings.k else settings.k - 1)
+        if settings.h < settings.k:
+            other = replace(settings, h=settings.k)
+        elif settings.l < settings.h:
+            other = replace(settings, h=settings.h - 1)
+        else:
+            other = (
+                replace(settings, l=settings.l - 1) if settings.l > 1 else replace(settings, k=settings.k - 1)
+            )
         address = Endpoint(f"misfit{len(self.world.places)}", 7400)
         self.world.add(address, settings=other)
         self._misfits[address] = None

@@ -15,7 +15,19 @@ from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.messages import Facts, Message
 from rapid.protocol.node import Node
-from rapid.protocol.outputs import Event, Evicted, Installed, JoinFailed, Left, Rejected, Reply, Send
+from rapid.protocol.outputs import (
+    Discover,
+    Event,
+    Evicted,
+    Installed,
+    JoinFailed,
+    Left,
+    Notify,
+    OtherCluster,
+    Rejected,
+    Reply,
+    Send,
+)
 from rapid.settings import Settings
 from rapid.simulation.errors import InvariantViolation, ScenarioError
 from rapid.simulation.invariants import Invariants
@@ -23,6 +35,8 @@ from rapid.simulation.links import BLACK_HOLE, LAN, Distribution, Link
 from rapid.simulation.network import Network
 from rapid.simulation.process import Life, Place, Seen
 from rapid.simulation.trace import Trace, routine
+from rapid.telling import Telling
+from rapid.view import Change
 
 DELIVER, REPLY, HANDLE, WAKE, FAILED, RESUME, ACT = range(7)
 IDLE: Final = 60.0
@@ -57,12 +71,14 @@ class World:
         settings: Settings | None = None,
         *,
         latency: Distribution = LAN,
+        rejoin: bool = True,
         trace_limit: int = 500,
         canary: bool = False,
         make_node: Callable[..., Node] = Node,
     ) -> None:
         self.seed = seed
         self.settings = settings or Settings()
+        self.rejoin = rejoin
         self.now = 0.0
         self.counts: Counter[str] = Counter()
         """What happened in the network and to the processes."""
@@ -96,10 +112,13 @@ class World:
         seeds: Sequence[Address] | None = None,
         metadata: Mapping[str, str] | None = None,
         settings: Settings | None = None,
+        rejoin: bool | None = None,
+        merge: bool = False,
+        expected: int = 1,
     ) -> Endpoint:
         """Declare an address. ``seeds``: whom its processes ask to be let in; by default the first address.
 
-        ``settings``: the world's by default.
+        ``settings`` and ``rejoin``: the world's by default. The rest is as for a :class:`Node`.
         """
         endpoint = self._endpoint("address", address)
         if endpoint in self._by_endpoint:
@@ -107,16 +126,25 @@ class World:
         asked = tuple(self._endpoint("seeds", seed) for seed in seeds or ())
         if seeds is None:
             asked = (self.places[0].endpoint if self.places else endpoint,)
-        place = Place(len(self.places), endpoint, asked, metadata, settings or self.settings)
+        rejoin = self.rejoin if rejoin is None else rejoin
+        place = Place(
+            len(self.places), endpoint, asked, metadata, settings or self.settings,
+            {"rejoin": rejoin, "merge": merge, "expected": expected},
+        )  # fmt: skip
         self.places.append(place)
         self._by_endpoint[endpoint] = place
         return endpoint
 
-    def add_members(self, count: int) -> list[Endpoint]:
+    def add_members(
+        self, count: int, *, seeds: Sequence[Address] | None = None, merge: bool = False, expected: int = 1
+    ) -> list[Endpoint]:
         """Declare ``count`` more addresses: ``m0:7400``, ``m1:7400`` and so on."""
         if count < 1:
             raise ScenarioError("count", f"{count} members; take at least 1")
-        return [self.add(Endpoint(f"m{len(self.places)}", 7400)) for _ in range(count)]
+        return [
+            self.add(Endpoint(f"m{len(self.places)}", 7400), seeds=seeds, merge=merge, expected=expected)
+            for _ in range(count)
+        ]
 
     def start(self, members: Addresses = ANY, *, over: float = 0.0) -> None:
         """Start a process at each of these addresses (at each that never had one), spread over a time.
@@ -159,6 +187,16 @@ class World:
             if life is not None:
                 self._note("leaves", life)
                 life.node.leave(life.clock(self.now))
+                self._after_input(life)
+
+    def force_new_cluster(self, member: Address) -> None:
+        """Have an operator force a new cluster at this member: see :meth:`Node.force_new_cluster`."""
+        for place in self._running("member", member):
+            life = place.life
+            if life is not None:
+                self._note("forces a new cluster", life)
+                self.invariants.forced += 1
+                life.node.force_new_cluster(life.clock(self.now))
                 self._after_input(life)
 
     def pause(self, members: Addresses, seconds: float) -> None:
@@ -249,6 +287,24 @@ class World:
     def subscribe(self, listener: Callable[[Endpoint, Event], object]) -> None:
         """Call back with each event that a member's application is told, at that moment."""
         self._listeners.append(listener)
+
+    def follow(self, member: Address, reader: Callable[[Change], object]) -> None:
+        """Call back with every change that the application at this address is told, of all its processes.
+
+        Each process begins with the first view that it is in, as a :class:`rapid.Cluster` does: this is
+        how to test one's own reactions.
+        """
+        place = self._place("member", member)
+        tellings: dict[int, Telling] = {}
+
+        def hear(endpoint: Endpoint, event: Event) -> None:
+            if endpoint == place.endpoint:
+                telling = tellings.setdefault(len(place.lives), Telling())
+                change = telling.change(event)
+                if change is not None:
+                    reader(change)
+
+        self.subscribe(hear)
 
     def watch(self, watcher: Callable[[Endpoint, Message], object]) -> None:
         """Call back with each message that a member sends, as it does; it must not be changed."""
@@ -438,14 +494,19 @@ class World:
                         self._push(at, DELIVER, place, message, life)
             elif isinstance(output, Reply):
                 self._reply(life, output)
-            else:
+            elif isinstance(output, Discover):
+                life.node.discovered(life.seeds, life.clock(now))
+            elif isinstance(output, Notify):
                 self._tell(life, output.event)
+        self._identify(life)
         if life.alive:
             self._schedule_wake(life)
 
     def _reply(self, life: Life, reply: Reply) -> None:
         if type(reply.message) is Facts:
             self.invariants.said(life, reply.message)
+        for watcher in self._watchers:
+            watcher(life.place.endpoint, reply.message)
         target = self._lives[reply.token[1]]  # type: ignore[index]  # the tokens are Life.token
         if not target.alive:
             self.counts["replies to a dead process"] += 1
@@ -460,12 +521,17 @@ class World:
         self._note("told", life, event)
         if isinstance(event, Installed):
             self.invariants.installed(life, event)
+            life.between = False
             life.views.append(Seen(self.now, event.configuration, event.cut, event.skipped))
             self.trace.mix(event.configuration.version, int.from_bytes(event.configuration.digest[:7], "big"))
         else:
             life.events.append((self.now, event))
             self.counts[type(event).__name__] += 1
-            if isinstance(event, Evicted | Left | JoinFailed):
+            if isinstance(event, Evicted):
+                life.between = True
+            if isinstance(event, Evicted | OtherCluster):
+                self._identify(life)
+            if isinstance(event, Left | JoinFailed) or (isinstance(event, Evicted) and not event.rejoining):
                 life.done = True
                 if not isinstance(event, Evicted):
                     self._end(life.place, "ended", False)
@@ -492,6 +558,15 @@ class World:
         if life.alive:
             self._wake(life)
 
+    def _identify(self, life: Life) -> None:
+        """The process may go by another node id from now on."""
+        if life.node_id is life.node.node_id:
+            return
+        life.node_id = life.node.node_id
+        self._node_ids.add((life.place.endpoint, life.node_id))
+        self.counts["node ids renewed"] += 1
+        self.trace.mix(self.now, int.from_bytes(life.node_id[:6], "big"))
+
     # -- beginnings and ends of processes
 
     def _start_later(self, place: Place, seeds: tuple[Endpoint, ...] | None, delay: float) -> None:
@@ -504,9 +579,15 @@ class World:
         self.after(delay, start)
 
     def _way_back(self, place: Place) -> tuple[Endpoint, ...]:
-        """Whom a new process asks at an old address: its seeds, and a few that are in a cluster."""
-        inside = [life.place.endpoint for life in self.live if life.configuration is not None][:3]
-        return tuple(seed for seed in (*place.seeds, *inside) if seed != place.endpoint) or place.seeds
+        """Whom a new process asks at an old address: its seeds, and a few that are in a cluster.
+
+        The only seed of all would found a second cluster, as its owner would have to know.
+        """
+        members = (life for life in self.live if life.configuration is not None and not life.between)
+        inside = [life.place.endpoint for life in members][:3]
+        if place.seeds == (place.endpoint,):
+            return tuple(seed for seed in inside if seed != place.endpoint) or place.seeds
+        return (*place.seeds, *inside)
 
     def _start(self, place: Place, seeds: tuple[Endpoint, ...]) -> None:
         if place.life is not None:
@@ -517,7 +598,7 @@ class World:
         life: Life
         node = self._make_node(
             place.endpoint, place.settings, rng, metadata=place.metadata,
-            apply=lambda parent, cut: self._apply(life, parent, cut),
+            apply=lambda parent, cut: self._apply(life, parent, cut), **place.options,
         )  # fmt: skip
         life = Life(place, len(self._lives), node, self.now, clock)
         self._node_ids.add((place.endpoint, node.node_id))
@@ -526,6 +607,7 @@ class World:
         place.life = life
         self.counts["restarts" if len(place.lives) > 1 else "starts"] += 1
         self._note("started", life)
+        life.seeds = seeds
         node.join(seeds, clock)
         self._after_input(life)
 

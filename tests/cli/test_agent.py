@@ -7,10 +7,12 @@ import json
 import pytest
 
 from rapid import (
+    Change,
     Endpoint,
     Evicted,
     Member,
     NodeId,
+    OtherCluster,
     QuorumLost,
     QuorumRestored,
     Removal,
@@ -46,6 +48,10 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["dance"], "invalid choice: 'dance'"),
         (["agent"], "--listen"),
         (["agent", "--listen", "127.0.0.1:0", "--settings", "moon"], "invalid choice: 'moon'"),
+        (
+            ["agent", "--listen", "127.0.0.1:0", "--seed", "127.0.0.1:1", "--seed-file", "x"],
+            "argument --seed-file: not allowed with argument --seed",
+        ),
     ],
 )
 def test_arguments_that_make_no_sense(
@@ -63,11 +69,18 @@ def test_arguments_that_make_no_sense(
         (["--listen", "nonsense"], "'nonsense' is no HOST:PORT, such as 10.0.0.5:7400"),
         (["--listen", "127.0.0.1:70000"], "port 70000 of '127.0.0.1' is not within 0 to 65535"),
         (["--listen", "127.0.0.1:0", "--seed", "here"], "'here' is no HOST:PORT, such as 10.0.0.5:7400"),
+        (["--listen", "127.0.0.1:0", "--seed-dns", "here"], "'here' is no HOST:PORT, such as 10.0.0.5:7400"),
+        (["--listen", "127.0.0.1:0", "--seed-dns", "here:0"], "seed here:0: no process can be reached there"),
+        (["--listen", "127.0.0.1:0", "--seed-srv", "a..b"], "seeds: 'a..b' is no name in the DNS"),
         (["--listen", "127.0.0.1:0", "--advertise", ":1"], "':1' is no HOST:PORT, such as 10.0.0.5:7400"),
         (["--listen", "127.0.0.1:0", "--metadata", "role"], "'role' is no KEY=VALUE, such as role=cache"),
         (["--listen", "127.0.0.1:0", "--metadata", "=x"], "'=x' is no KEY=VALUE, such as role=cache"),
         (["--listen", "127.0.0.1:0", "--metadata", "a=1", "--metadata", "a=2"], "'a' is given twice"),
         (["--listen", "127.0.0.1:0", "--join-timeout", "-1"], "join_timeout: -1.0 s"),
+        (["--listen", "127.0.0.1:0", "--set", "speed=9"], "speed: no such setting; there are k, h, l, "),
+        (["--listen", "127.0.0.1:0", "--set", "window=ten"], "window: 'ten' is no int"),
+        (["--listen", "127.0.0.1:0", "--set", "window"], "window: '' is no int"),
+        (["--listen", "127.0.0.1:0", "--set", "failures=11"], "failures: 11 is not within 1 to window=10"),
     ],
 )
 def test_bad_values_are_named_in_one_line(
@@ -106,14 +119,19 @@ def test_bad_values_are_named_in_one_line(
                 "skipped": 4,
             },
         ),
-        (Evicted("c0", 9), {"event": "evicted", "cluster_id": "c0", "version": 9}),
+        (
+            Evicted("c0", 9, rejoining=True),
+            {"event": "evicted", "cluster_id": "c0", "version": 9, "rejoining": True},
+        ),
+        (
+            OtherCluster(Endpoint("b", 2), "c1", 7, merging=False),
+            {"event": "other cluster", "endpoint": "b:2", "cluster_id": "c1", "size": 7, "merging": False},
+        ),
         (QuorumLost(3), {"event": "quorum lost", "version": 3}),
         (QuorumRestored(3), {"event": "quorum restored", "version": 3}),
     ],
 )
-def test_every_change_has_a_report(
-    change: ViewChange | ViewsSkipped | Evicted | QuorumLost | QuorumRestored, report: Report
-) -> None:
+def test_every_change_has_a_report(change: Change, report: Report) -> None:
     printed = as_report(change)
     assert printed.pop("t") > 1_600_000_000
     assert json.loads(json.dumps(printed)) == report

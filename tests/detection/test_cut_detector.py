@@ -64,7 +64,7 @@ def oracle(view: Configuration, alerts: list[Alert], h: int, low: int) -> tuple[
         Removal(
             subject.endpoint,
             subject.node_id,
-            2 * sum(report.leaving for report in said if report.subject == subject) > len(counted[subject]),
+            2 * sum(report.leaving for report in said if report.subject == subject) > len(heard[subject]),
         )
         for subject in stable
         if subject.endpoint in view

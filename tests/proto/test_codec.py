@@ -33,6 +33,7 @@ from rapid.protocol.messages import (
     ObserveRequest,
     Probe,
     ProbeAck,
+    Refounded,
     Restarted,
     Snapshot,
     Standing,
@@ -113,11 +114,11 @@ MESSAGES = {
     ),
     Cuts: st.builds(Cuts, st.just(ME), cluster_ids, versions, several(cuts)),
 }
-"""All but Snapshot, whose configuration is compared by its contents."""
+"""All but those that carry a configuration, which is compared by its contents."""
 
 
 def test_every_message_has_a_strategy() -> None:
-    assert {*MESSAGES, Snapshot} == set(Message.__args__)
+    assert {*MESSAGES, Snapshot, Refounded} == set(Message.__args__)
 
 
 @given(st.one_of(*MESSAGES.values()))
@@ -133,6 +134,14 @@ def test_a_snapshot_comes_back_with_its_rings(configuration: Configuration) -> N
     assert copy.digest == configuration.digest
     assert copy.members == configuration.members
     assert [ring.endpoints for ring in copy.rings] == [ring.endpoints for ring in configuration.rings]
+
+
+@given(configurations)
+def test_a_refounding_comes_back(configuration: Configuration) -> None:
+    message = decode(Encoder().encode(Refounded(ME, CLUSTER, 7, configuration)), ME)
+    assert isinstance(message, Refounded)
+    assert (message.cluster_id, message.version) == (CLUSTER, 7)
+    assert message.configuration.digest == configuration.digest
 
 
 def test_a_cut_comes_back_with_its_digest() -> None:

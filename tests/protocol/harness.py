@@ -10,14 +10,17 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Endpoint
 from rapid.protocol.messages import Message
 from rapid.protocol.node import Node
-from rapid.protocol.outputs import Event, Installed, Notify, Send
+from rapid.protocol.outputs import Check, Discover, Event, Installed, Notify, Send
 from rapid.settings import Settings
 
 
 class Net:
-    """Delivers messages after about a millisecond; ``blocked`` holds one-way links that lose all."""
+    """Delivers messages after about a millisecond; ``blocked`` holds one-way links that lose all.
 
-    def __init__(self, seed: int = 1, settings: Settings | None = None) -> None:
+    With ``checks`` each node has an application that finds the members in ``sick`` unwell.
+    """
+
+    def __init__(self, seed: int = 1, settings: Settings | None = None, *, checks: bool = False) -> None:
         self.rng = Random(seed)
         self.settings = settings or Settings.lan()
         self.now = 0.0
@@ -25,14 +28,16 @@ class Net:
         self.events: dict[Endpoint, list[Event]] = {}
         self.blocked: set[tuple[Endpoint, Endpoint]] = set()
         self.keep: Callable[[Endpoint, Endpoint, Message], bool] = lambda source, to, message: True
+        self.sick: set[Endpoint] = set()
         self.trace: list[str] = []
+        self._checks = checks
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
 
     def add(self, number: int, *seeds: int) -> Node:
         """A new process at this address; it joins through the seeds, or founds without any."""
         endpoint = at(number)
-        node = Node(endpoint, self.settings, Random(self.rng.random()))
+        node = Node(endpoint, self.settings, Random(self.rng.random()), checks=self._checks)
         self.nodes[endpoint] = node
         self.events[endpoint] = []
         if seeds:
@@ -69,6 +74,11 @@ class Net:
             if isinstance(output, Notify):
                 self.events[me].append(output.event)
                 continue
+            if isinstance(output, Discover):
+                continue  # the seeds never move
+            if isinstance(output, Check):
+                self._after(0.001, self._check(node, output))
+                continue
             to = output.to if isinstance(output, Send) else output.token
             assert isinstance(to, Endpoint)
             if (me, to) not in self.blocked and self.keep(me, to, output.message):
@@ -95,6 +105,15 @@ class Net:
 
     def _delivery(self, source: Endpoint, to: Endpoint, message: Message) -> Callable[[], None]:
         return lambda: self.deliver(source, to, message)
+
+    def _check(self, node: Node, check: Check) -> Callable[[], None]:
+        def tell() -> None:
+            endpoint, node_id = check.member.endpoint, check.member.node_id
+            if self.nodes.get(node.member.endpoint) is node:
+                node.checked(endpoint, node_id, check.sequence, endpoint not in self.sick, self.now)
+                self.settle(node)
+
+        return tell
 
     def _after(self, delay: float, act: Callable[[], None]) -> None:
         self._order += 1

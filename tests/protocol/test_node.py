@@ -94,11 +94,24 @@ def test_a_leaver_is_told_and_removed_as_left() -> None:
     nodes[4].leave(net.now)
     net.settle(nodes[4])
     assert net.until(lambda: agree(nodes[:4], 4), 1.0)
+    assert net.until(lambda: Left(agreed=True) in net.events[at(4)], 1.0)
     assert net.now - began < 1.0
-    assert Left(agreed=True) in net.events[at(4)]
     last = net.events[at(0)][-1]
     assert isinstance(last, Installed)
     assert last.cut == Cut.of([Removal(at(4), nodes[4].node_id, left=True)])
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 12])
+def test_all_leave_at_once_and_none_waits_for_its_timeout(size: int) -> None:
+    net = Net()
+    nodes = net.form(size)
+    began = net.now
+    for number, node in enumerate(nodes):
+        node.leave(net.now)
+        net.settle(node)
+        net.run(0.01 * number)
+    assert net.until(lambda: all(Left(agreed=True) in net.events[at(n)] for n in range(size)), 4.0)
+    assert net.now - began < 4.0
 
 
 def test_a_late_departure_does_not_touch_the_next_process() -> None:
@@ -144,6 +157,26 @@ def test_who_missed_changes_catches_up(missed: int, skipped: int) -> None:
     told = [event for event in net.events[away] if isinstance(event, Installed)]
     assert sum(event.skipped for event in told) == skipped
     assert told[-1].configuration.version == version + missed
+
+
+@pytest.mark.parametrize(("history", "skipped"), [(256, 0), (64, 199)])
+def test_who_missed_two_hundred_changes_is_level_within_three_seconds(history: int, skipped: int) -> None:
+    net = Net(settings=Settings.lan(h=5, history=history, window=1000, failures=1000))
+    nodes = net.form(5)
+    away = at(4)
+    net.keep = lambda source, to, message: away not in (source, to)
+    here, version = nodes[:4], view(nodes[0]).version
+    for number in range(100):
+        guest = net.add(10 + number, 0)
+        assert net.until(partial(agree, [*here, guest], 6))
+        guest.leave(net.now)
+        net.settle(guest)
+        assert net.until(partial(agree, here, 5))
+    net.keep = lambda source, to, message: True
+    assert net.until(lambda: agree(nodes, 5), 3.0)
+    told = [event for event in net.events[away] if isinstance(event, Installed)]
+    assert sum(event.skipped for event in told) == skipped
+    assert told[-1].configuration.version == version + 200
 
 
 def test_a_member_that_was_removed_is_told() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import pytest
@@ -17,6 +17,7 @@ from rapid.proto import rapid_pb2 as pb
 from rapid.protocol.messages import Message, Restarted, Snapshot
 from rapid.runtime import streams, transport
 from rapid.runtime.streams import METHOD, target
+from rapid.runtime.tls import TLS
 from rapid.runtime.transport import Transport
 from rapid.settings import Settings
 
@@ -29,12 +30,14 @@ ANY = Endpoint("127.0.0.1", 0)
 class Peer:
     """A transport that writes down what it is told."""
 
-    def __init__(self, settings: Settings | None = None, *, echo: bool = False) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, echo: bool = False, tls: TLS | None = None
+    ) -> None:
         self.stats: Counter[str] = Counter()
         self.messages: list[Message] = []
         self.batches: list[int] = []
         self.failures: list[tuple[Endpoint, bool]] = []
-        self.transport = Transport(settings or Settings.lan(), self._received, self._failed, self.stats)
+        self.transport = Transport(settings or Settings.lan(), self._received, self._failed, self.stats, tls)
         self.echo = echo
 
     def _received(self, messages: list[Message], token: Hashable) -> None:
@@ -59,9 +62,9 @@ class Peer:
 
 @asynccontextmanager
 async def peer(
-    listen: Endpoint = ANY, settings: Settings | None = None, *, echo: bool = False
+    listen: Endpoint = ANY, settings: Settings | None = None, *, echo: bool = False, tls: TLS | None = None
 ) -> AsyncIterator[Peer]:
-    made = Peer(settings, echo=echo)
+    made = Peer(settings, echo=echo, tls=tls)
     await made.transport.serve(await made.transport.bind(listen))
     try:
         yield made
@@ -249,6 +252,35 @@ async def test_a_peer_that_stops_reading_is_given_up(monkeypatch: pytest.MonkeyP
     await server.stop(0)
 
 
+@on_reactor
+async def test_a_peer_that_does_not_read_its_replies_loses_its_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "WRITE_TIMEOUT", 0.2)
+    crowd = [Member(Endpoint(f"host-{n}", 7400), NODE, {"k": "v" * 1000}) for n in range(5000)]
+    large = Configuration.of(ClusterId(b"c" * 16), 1, crowd, 1)
+    async with peer() as b:
+
+        def reply(messages: list[Message], token: Hashable) -> None:
+            for _ in range(4):
+                b.transport.reply(token, Snapshot(b.me, large))
+
+        b.transport.received = reply
+        channel = grpc.aio.insecure_channel(target(b.me), options=[("grpc.enable_http_proxy", 0)])
+        async with channel:
+            exchange = channel.stream_stream(METHOD)()
+            sender = pb.Endpoint(host="10.0.0.1", port=1)
+            message = pb.Message(restarted=pb.Restarted(node_id=NODE)).SerializeToString()
+            await exchange.write(pb.Frame(sender=sender, messages=[message]).SerializeToString())
+            await until(lambda: any(stream.closed for stream in b.transport._inbound))
+            # once it reads again, it finds that this is over
+            with suppress(grpc.aio.AioRpcError):
+                while await exchange.read() is not grpc.aio.EOF:
+                    continue
+            assert await exchange.code() is grpc.StatusCode.UNAVAILABLE
+            await until(lambda: not b.transport._inbound)
+
+
 async def call(to: Endpoint, method: str, *frames: bytes) -> grpc.StatusCode:
     """How the server ends a stream of these raw frames."""
     async with grpc.aio.insecure_channel(target(to), options=[("grpc.enable_http_proxy", 0)]) as channel:
@@ -304,6 +336,18 @@ async def test_garbage_on_the_raw_port_hurts_nobody() -> None:
             writer.close()
         a.say(b.me)
         await until(lambda: b.messages)
+
+
+@on_reactor
+async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "HANDSHAKE", 0.2)
+    async with peer() as b:
+        reader, writer = await asyncio.open_connection(*b.me)
+        async with asyncio.timeout(15):
+            # the server greets first, in HTTP/2, and then hears nothing
+            while await reader.read(4096):
+                continue
+        writer.close()
 
 
 @on_reactor

@@ -1,0 +1,75 @@
+"""After an eviction: is this process fit to be a member again?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+
+from rapid.overlay.member import Endpoint
+from rapid.settings import Settings
+
+ROUNDS = 3
+FIT = 0.75
+"""The share of probes that those must have answered who answered at all: the others may be gone.
+
+The judge bears failures of nearly 40 %: this must bear fewer.
+"""
+
+
+class Convalescence:
+    """Probes others as observers would, until nearly all answer; then ``well`` is called, once.
+
+    A process whose links are still bad would be let in and thrown out again and again, and every
+    time all members would have to change their view. ``ways`` gives whom to probe. The longer it
+    takes, the rarer the tries. ``due``: when to :meth:`wake`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        now: float,
+        pause: float,
+        ways: Callable[[], Sequence[Endpoint]],
+        probe: Callable[[Endpoint, int], None],
+        well: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._ways = ways
+        self._probe = probe
+        self._well = well
+        self._pause = pause
+        self._rounds = 0
+        self._chosen: Sequence[Endpoint] = ()
+        self._sequence = 0
+        self._asked: dict[int, Endpoint] = {}
+        self._answers: dict[Endpoint, int] = {}
+        self.due = now + pause
+
+    def answered(self, sequence: int) -> None:
+        way = self._asked.pop(sequence, None)
+        if way is not None:
+            self._answers[way] = self._answers.get(way, 0) + 1
+
+    def wake(self, now: float) -> None:
+        if now < self.due:
+            return
+        timeout = self._settings.probe_timeout
+        if self._rounds < ROUNDS:
+            if not self._rounds:
+                self._chosen = self._ways()
+            self._rounds += 1
+            for way in self._chosen:
+                self._sequence += 1
+                self._asked[self._sequence] = way
+                self._probe(way, self._sequence)
+            self.due = now + (timeout if self._rounds == ROUNDS else timeout / 2)
+            return
+        if self._answers and sum(self._answers.values()) >= FIT * ROUNDS * len(self._answers):
+            self.due = inf
+            self._well()
+            return
+        self._rounds = 0
+        self._answers.clear()
+        self._asked.clear()
+        self.due = now + self._pause
+        self._pause = min(2 * self._pause, 10 * self._settings.probe_interval)

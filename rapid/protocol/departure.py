@@ -1,0 +1,48 @@
+"""Leaving on purpose: the observers are asked for it, and told that it is done."""
+
+from __future__ import annotations
+
+from math import inf
+
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.member import Endpoint, NodeId
+from rapid.protocol.messages import Leaving
+from rapid.protocol.outbox import Outbox
+from rapid.settings import Settings
+
+
+class Departure:
+    """One member's way out. ``due`` is the end of its patience.
+
+    Who decides its own departure stays until it sees another member know of it, for a while: the
+    decision could be lost with the only process that knows it.
+    """
+
+    def __init__(self, me: Endpoint, settings: Settings, outbox: Outbox, now: float) -> None:
+        self._me = me
+        self._settings = settings
+        self._outbox = outbox
+        self._agreed_at: int | None = None
+        self.due = now + settings.leave_timeout
+
+    @property
+    def agreed(self) -> bool:
+        return self._agreed_at is not None
+
+    def announce(self, mine: Configuration, node_id: NodeId) -> None:
+        """Ask the observers of this configuration."""
+        leaving = Leaving(self._me, node_id, mine.cluster_id, mine.version)
+        for observer in dict.fromkeys(mine.observers(self._me)):
+            self._outbox.send(observer, leaving)
+
+    def decided(self, without_me: Configuration, now: float) -> None:
+        """The configuration without this member is known here."""
+        self._agreed_at = without_me.version
+        self.due = min(self.due, now + 2 * self._settings.probe_interval)
+
+    def heard(self, version: int) -> bool:
+        """A member of the cluster is at this version; whether that ends the wait."""
+        if self._agreed_at is None or version < self._agreed_at:
+            return False
+        self.due = inf
+        return True

@@ -1,0 +1,40 @@
+"""What a node has to say, collected until the driver takes it, and what it has counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+
+from rapid.overlay.member import Endpoint
+from rapid.protocol.messages import Message
+from rapid.protocol.outputs import Event, Notify, Output, Rejected, Reply, Send
+
+
+class Outbox:
+    """One of a node, shared by its rooms. Outputs leave in the order they were put in."""
+
+    def __init__(self) -> None:
+        self.stats: Counter[str] = Counter()
+        self._outputs: list[Output] = []
+
+    def send(self, to: Endpoint, message: Message) -> None:
+        self._outputs.append(Send(to, message))
+
+    def answer(self, token: Hashable | None, to: Endpoint, message: Message) -> None:
+        """Back the way that a message came; to its sender where the transport gave no way."""
+        self._outputs.append(Send(to, message) if token is None else Reply(token, message))
+
+    def notify(self, event: Event) -> None:
+        self._outputs.append(Notify(event))
+
+    def put(self, output: Output) -> None:
+        self._outputs.append(output)
+
+    def reject(self, reason: str, sender: Endpoint | None) -> None:
+        """A message had no effect: counted, and told for the log."""
+        self.stats[f"rejected:{reason}"] += 1
+        self.notify(Rejected(reason, sender))
+
+    def drain(self) -> list[Output]:
+        outputs, self._outputs = self._outputs, []
+        return outputs

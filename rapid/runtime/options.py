@@ -1,0 +1,30 @@
+"""Everything that a member can be told at its start, validated by who builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rapid.detection.judge import MakeJudge
+from rapid.overlay.member import ClusterId
+from rapid.runtime.discovery import SeedProvider
+from rapid.runtime.prober import Prober
+from rapid.runtime.tls import TLS
+from rapid.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """See :class:`rapid.Cluster` for what each means."""
+
+    settings: Settings = field(default_factory=Settings.lan)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    seeds: SeedProvider | None = None
+    """None: this process founds the cluster."""
+    judge: MakeJudge | None = None
+    prober: Prober | None = None
+    tls: TLS | None = None
+    rejoin: bool = True
+    merge: bool = False
+    bootstrap_expect: int = 1
+    cluster_id: ClusterId | None = None

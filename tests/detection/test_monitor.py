@@ -1,0 +1,120 @@
+"""When edges are probed, what silence is taken for, and who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import inf
+
+import pytest
+
+from rapid.detection.judge import MakeJudge, PhiAccrual
+from rapid.detection.monitor import IDLE
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.member import Member, NodeId
+from rapid.settings import Settings
+
+from .bench import LAN, RTT, SLACK, Bench, at, by_every_judge
+
+
+def test_each_subject_is_probed_once_an_interval() -> None:
+    bench = Bench(size=30)
+    assert len(bench.subjects) > 5
+    bench.run(20.0)
+    firsts = set()
+    for endpoint in bench.subjects:
+        times = bench.sent(endpoint)
+        assert times[0] < 1.0
+        assert all(after - before == pytest.approx(1.0) for before, after in pairwise(times))
+        firsts.add(times[0])
+    assert len(firsts) == len(bench.subjects)
+    assert bench.verdicts == {}
+
+
+@by_every_judge
+def test_one_that_falls_silent_takes_the_slow_way(judge: MakeJudge) -> None:
+    bench = Bench(make_judge=judge)
+    bench.run(20.0)
+    bench.subjects[bench.one].silent_from = bench.now
+    assert 3.6 - SLACK <= bench.until_verdict(bench.one) <= 4.6 + SLACK
+    assert list(bench.verdicts) == [bench.one]
+
+
+def test_extra_answers_do_not_make_phi_impatient() -> None:
+    """A subject that was asked often because others refused is not late when it is asked as ever."""
+    bench = Bench(size=30, make_judge=PhiAccrual())
+    bench.run(2.0)
+    for _ in range(20):
+        bench.monitor.hurry(bench.one, bench.now)
+        bench.run(0.1)
+    bench.subjects[bench.one].silent_from = bench.now
+    assert bench.until_verdict(bench.one) >= 3.6 - SLACK
+
+
+@by_every_judge
+def test_one_lost_message_is_no_outcome(judge: MakeJudge) -> None:
+    bench = Bench(make_judge=judge)
+    bench.run(5.0)
+    sent = len(bench.sent(bench.one))
+    bench.subjects[bench.one].silent_from = bench.now
+    while len(bench.sent(bench.one)) == sent:
+        bench.run(0.01)
+    bench.subjects[bench.one].silent_from = inf
+    bench.run(30.0)
+    times = bench.sent(bench.one)[sent:]
+    assert times[1] - times[0] == pytest.approx(LAN.probe_timeout / 2)
+    assert times[2] - times[0] == pytest.approx(LAN.probe_interval)
+    assert bench.verdicts == {}
+
+
+def test_another_process_at_the_address_is_a_verdict_at_once() -> None:
+    bench = Bench()
+    bench.run(5.0)
+    bench.monitor.hurry(bench.one, bench.now)
+    bench.run(0.1)
+    while bench.edge(bench.one).phase == IDLE:
+        bench.subjects[bench.one].rtt = 0.01
+        bench.run(0.005)
+    sequence = bench.edge(bench.one).sequence
+    bench.monitor.answered(bench.one, NodeId(b"z" * 16), sequence - 1, bench.now)
+    assert bench.verdicts == {}  # that ack is for some earlier probe, of an earlier process maybe
+    bench.monitor.answered(bench.one, NodeId(b"z" * 16), sequence, bench.now)
+    assert bench.verdicts == {bench.one: bench.now}
+
+
+def test_no_two_probes_share_a_number() -> None:
+    bench = Bench(checks=True)
+    bench.run(10.0)
+    numbers = [sequence for _, _, sequence in bench.checks]
+    assert len(set(numbers)) == len(numbers) > 10
+
+
+def test_an_edge_keeps_its_history_across_configurations_and_a_new_process_has_none() -> None:
+    bench = Bench(size=6)
+    bench.subjects[bench.one].silent_from = 0.0
+    bench.until_verdict(bench.one)
+    kept = bench.edge(bench.one)
+    bench.verdicts.clear()
+    bench.monitor.configure(bench.configuration, at(0), bench.now)
+    bench.monitor.report_faulty()
+    assert bench.edge(bench.one) is kept
+    assert list(bench.verdicts) == [bench.one]
+    restarted = Member(bench.one, NodeId(b"r" * 16))
+    members = [m if m.endpoint != bench.one else restarted for m in bench.configuration.members]
+    renewed = Configuration.of(bench.configuration.cluster_id, 2, members, bench.settings.k)
+    bench.monitor.configure(renewed, at(0), bench.now)
+    assert not bench.edge(bench.one).faulty
+
+
+@pytest.mark.parametrize("preset", [Settings.lan, Settings.wan, Settings.local])
+@by_every_judge
+def test_the_judges_suit_every_pace(judge: MakeJudge, preset: Callable[[], Settings]) -> None:
+    settings = preset()
+    bench = Bench(make_judge=judge, settings=settings)
+    interval = settings.probe_interval
+    bench.run(20 * interval)
+    bench.subjects[bench.one].silent_from = bench.now
+    took = bench.until_verdict(bench.one)
+    assert 3 * interval <= took <= 4 * interval + settings.probe_timeout + SLACK
+    bench.subjects[bench.other].refuses_from = bench.now
+    assert bench.until_verdict(bench.other) <= interval + 5 * (settings.probe_retry + RTT)

@@ -1,0 +1,164 @@
+"""A refused connection is the host's word that the process is gone, and no silence."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import inf
+
+import pytest
+
+from rapid.detection.judge import Consecutive, MakeJudge
+from rapid.detection.monitor import IDLE
+
+from .bench import RTT, SLACK, Bench, by_every_judge
+
+
+@by_every_judge
+@pytest.mark.parametrize("warm", [5.0, 60.0])
+def test_one_that_refuses_goes_after_as_many_probes_as_a_silent_one(judge: MakeJudge, warm: float) -> None:
+    bench = Bench(make_judge=judge)
+    bench.run(warm)
+    bench.subjects[bench.one].refuses_from = bench.now
+    began = bench.now
+    # as when the connection is reset by the process's end
+    bench.monitor.refused(bench.one, bench.now)
+    took = bench.until_verdict(bench.one)
+    refusals = bench.sent(bench.one, since=began)
+    assert len(refusals) in (4, 5)
+    assert took <= len(refusals) * 0.1 + RTT + SLACK
+    assert all(after - before == pytest.approx(0.1) for before, after in pairwise(refusals))
+    assert list(bench.verdicts) == [bench.one]
+
+
+@by_every_judge
+def test_one_that_refuses_from_the_beginning_goes_as_well(judge: MakeJudge) -> None:
+    bench = Bench(make_judge=judge)
+    bench.subjects[bench.one].refuses_from = 0.0
+    assert bench.until_verdict(bench.one) < 1.0 + 6 * 0.1
+
+
+@by_every_judge
+def test_one_that_answers_in_between_is_spared(judge: MakeJudge) -> None:
+    bench = Bench(make_judge=judge)
+    bench.run(20.0)
+    subject = bench.subjects[bench.one]
+    for _ in range(20):
+        began = bench.now
+        subject.refuses_from = began
+        bench.monitor.refused(bench.one, bench.now)
+        while len(bench.sent(bench.one, since=began)) < 2:
+            bench.run(0.01)
+        subject.refuses_from = inf
+        bench.run(12.0)
+        # after two refusals an answer, and no hurry any more
+        times = bench.sent(bench.one, since=began)
+        assert all(after - before == pytest.approx(1.0) for before, after in pairwise(times[2:]))
+    assert bench.verdicts == {}
+
+
+@by_every_judge
+def test_a_refusal_after_the_second_message_is_an_outcome_like_others(judge: MakeJudge) -> None:
+    bench = Bench(make_judge=judge)
+    bench.run(20.0)
+    began = bench.now
+    bench.subjects[bench.one].silent_from = began
+    while len(bench.sent(bench.one, since=began)) < 2:
+        bench.run(0.01)
+    bench.subjects[bench.one].refuses_from = bench.now
+    recorded = bench.edge(bench.one).outcomes
+    bench.monitor.refused(bench.one, bench.now)
+    refused_at = bench.now
+    assert bench.edge(bench.one).outcomes == recorded + 1
+    # its retry interval is over, so the next probe leaves at once; its timeout means nothing any more
+    assert bench.until_verdict(bench.one) < 0.4 + RTT + SLACK
+    retries = bench.sent(bench.one, since=refused_at)
+    assert retries[0] == refused_at
+    assert all(after - before == pytest.approx(0.1) for before, after in pairwise(retries))
+    assert bench.edge(bench.one).outcomes - recorded in (4, 5)
+
+
+@by_every_judge
+def test_silence_and_refusals_add_up(judge: MakeJudge) -> None:
+    bench = Bench(make_judge=judge)
+    bench.run(20.0)
+    began, recorded = bench.now, bench.edge(bench.one).outcomes
+    bench.subjects[bench.one].silent_from = began
+    while len(bench.sent(bench.one, since=began)) < 5:
+        bench.run(0.01)
+    # the host was gone and is back, without the process
+    bench.subjects[bench.one].refuses_from = bench.now
+    assert bench.until_verdict(bench.one) < 1.0 + 2 * 0.1
+    assert bench.edge(bench.one).outcomes - recorded in (4, 5)
+
+
+def test_a_verdict_is_no_reason_to_hurry() -> None:
+    """One that is faulty and cannot be removed, for want of a quorum, is not probed at the retry's pace."""
+    bench = Bench()
+    bench.run(5.0)
+    bench.subjects[bench.one].refuses_from = bench.now
+    bench.until_verdict(bench.one)
+    decided = bench.now
+    for _ in range(100):
+        bench.run(0.1)
+        # other messages to it are refused, too
+        bench.monitor.refused(bench.one, bench.now)
+    assert len(bench.sent(bench.one, since=decided + 0.2)) <= 11
+    for other in bench.subjects:
+        assert len(bench.sent(other, since=decided + 0.2)) <= 11
+
+
+def test_one_that_refuses_makes_all_others_be_asked_once() -> None:
+    bench = Bench(make_judge=Consecutive(20))
+    bench.run(5.0)
+    began = bench.now
+    bench.subjects[bench.one].refuses_from = began
+    bench.subjects[bench.one].rtt = 5 * RTT  # the others have answered by then
+    bench.monitor.refused(bench.one, bench.now)
+    bench.run(0.1 + SLACK)
+    others = [endpoint for endpoint in bench.subjects if endpoint != bench.one]
+    assert all(len(bench.sent(other, since=began)) == 1 for other in others)
+    bench.run(0.8)
+    assert len(bench.sent(bench.one, since=began)) >= 8
+    assert all(len(bench.sent(other, since=began)) == 1 for other in others)
+
+
+def test_after_an_answer_the_next_refusal_is_a_first_one_again() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.run(20.0)
+        began = bench.now
+        bench.monitor.refused(bench.one, bench.now)
+        bench.run(0.1 + SLACK)
+        assert all(bench.sent(endpoint, since=began) for endpoint in bench.subjects)
+
+
+def test_silence_after_a_refusal_is_silence() -> None:
+    bench = Bench(make_judge=Consecutive(20))
+    bench.run(5.0)
+    bench.subjects[bench.one].refuses_from = bench.now
+    bench.monitor.refused(bench.one, bench.now)
+    bench.run(0.25)
+    bench.subjects[bench.one].refuses_from = inf
+    bench.subjects[bench.one].silent_from = bench.now
+    began = bench.now
+    bench.run(10.0)
+    assert len(bench.sent(bench.one, since=began)) <= 2 * 11
+    # and the next refusal is a first one
+    while bench.edge(bench.one).phase == IDLE:
+        bench.run(0.01)
+    began = bench.now
+    bench.monitor.refused(bench.one, bench.now)
+    bench.run(0.1 + SLACK)
+    assert all(bench.sent(endpoint, since=began) for endpoint in bench.subjects)
+
+
+def test_those_that_go_together_are_found_together() -> None:
+    bench = Bench(size=30)
+    bench.run(5.0)
+    gone = list(bench.subjects)[:4]
+    for endpoint in gone:
+        bench.subjects[endpoint].refuses_from = bench.now
+    bench.monitor.refused(gone[0], bench.now)
+    bench.run(0.5)
+    assert set(bench.verdicts) == set(gone)
+    assert max(bench.verdicts.values()) - min(bench.verdicts.values()) <= 0.1
