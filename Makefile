@@ -11,12 +11,13 @@ SEEDS ?= 0-999999
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test verify lint types proto clean
+.PHONY: help demo test verify network lint types proto clean
 
 help:
 	@echo "make demo    30 processes form a cluster, 5 are killed, the others agree"
 	@echo "make test    the tests"
 	@echo "make verify  the long checks; BUDGET=3600 seconds of them"
+	@echo "make network processes on broken networks; needs root on Linux, iproute2 and nftables"
 	@echo "make lint    ruff"
 	@echo "make types   mypy, strict"
 	@echo "make proto   generate the protobuf code anew"
@@ -33,6 +34,9 @@ verify: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m verify --timeout $(BUDGET) --session-timeout $(BUDGET) $(PYTEST_FLAGS) && \
 	left=$$(( $(BUDGET) - $$(date +%s) + began )) && \
 	$(BIN)/rapid simulate --seeds $(SEEDS) --jobs 2 --for $$(( left > 60 ? left : 60 ))
+
+network: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m network $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
