@@ -18,6 +18,8 @@ SURFACE = {
     "Endpoint",
     "EndpointError",
     "Evicted",
+    "FencingToken",
+    "HashRing",
     "JoinError",
     "Judge",
     "LeaveTimeout",
@@ -25,6 +27,7 @@ SURFACE = {
     "MetadataError",
     "NodeId",
     "PhiAccrual",
+    "PlacementError",
     "OtherCluster",
     "QuorumError",
     "QuorumLost",
@@ -36,11 +39,16 @@ SURFACE = {
     "StateError",
     "TLS",
     "TLSError",
+    "TokenError",
     "View",
     "ViewChange",
     "ViewsSkipped",
+    "WaitTimeout",
     "Windowed",
     "WireError",
+    "blocking",
+    "moved",
+    "singleton",
 }
 
 
