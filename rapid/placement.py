@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import repeat
+from itertools import pairwise, repeat
 from math import inf, log
 from typing import TypeVar
 
@@ -63,16 +63,16 @@ class HashRing:
         zone: str | None = "zone",
     ) -> None:
         weighed = ((_weight(member, weight), member) for member in members)
-        able = sorted((w, member.endpoint, member) for w, member in weighed if w > 0)
+        able = sorted((pair for pair in weighed if pair[0] > 0), key=lambda pair: (pair[0], pair[1].endpoint))
         self.replicas = _count("replicas", replicas)
-        self.members = tuple(member for _, _, member in able)
+        self.members = tuple(member for _, member in able)
         """Those that may own keys, by weight and endpoint."""
         self._names = [str(member.endpoint).encode() for member in self.members]
-        self._weights = [w for w, _, _ in able]
+        self._weights = [w for w, _ in able]
         self._zones = ["" if zone is None else member.metadata.get(zone, "") for member in self.members]
         self._zoned = len(set(self._zones)) > 1
-        starts = [at for at, w in enumerate(self._weights) if at == 0 or w != self._weights[at - 1]]
-        self._equals = list(zip(starts, [*starts[1:], len(able)], strict=True))
+        steps = [at for at in range(1, len(able)) if self._weights[at] != self._weights[at - 1]]
+        self._equals = list(pairwise([0, *steps, len(able)])) if able else []
         """Where members of one weight begin and end."""
 
     def owner(self, key: str | bytes) -> Member:
