@@ -35,9 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reporting = commands.add_parser(
         "report", help="make figures and tables", description="Write index.html and summary.md."
     )
-    reporting.add_argument("db", nargs="?", type=Path, default=FILE, help="what run has written (%(default)s)")
+    reporting.add_argument("db", nargs="?", type=Path, default=FILE, help="what was written (%(default)s)")
     reporting.add_argument(
-        "--out", type=Path, default=Path("bench-report"), metavar="DIR", help="made when missing (%(default)s)"
+        "--out", type=Path, default=Path("bench-report"), metavar="DIR", help="made if missing (%(default)s)"
     )
     reporting.add_argument(
         "--compare-commits", action="store_true", help="show different commits in one figure"
@@ -85,7 +85,7 @@ def _run(args: argparse.Namespace) -> int:
     options = {name: float(getattr(args, name)) for name in ("settle", "window", "part", "restarts")}
     asked = matrix.Matrix(names, args.peers, args.nodes, args.simulated, args.runs, options, args.limit)
     if not 0 < args.part < 0.5:
-        raise RapidError(f"--part {args.part:g}: take more than 0 and less than 0.5; others must be a majority")
+        raise RapidError(f"--part {args.part:g}: take more than 0 and less than 0.5, to leave a majority")
     for number in (signal.SIGTERM, signal.SIGHUP):
         # as Ctrl-C, after which the present run is put away
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from benchmarks.peers.fleet import Agent
 from benchmarks.trial import RESTARTED, Trial
 
 Options = Mapping[str, float]
@@ -32,11 +33,20 @@ async def bootstrap(trial: Trial, options: Options) -> None:
 
 async def crash(trial: Trial, options: Options) -> None:
     """A share of the members is killed at once; until all others have a view of the right size."""
+    await _lose(trial, options, trial.kill)
+
+
+async def freeze(trial: Trial, options: Options) -> None:
+    """The same, but they fall silent, as when their hosts die; connections to them are not refused."""
+    await _lose(trial, options, trial.freeze)
+
+
+async def _lose(trial: Trial, options: Options, how: Callable[[Sequence[Agent]], None]) -> None:
     await trial.form()
     await trial.wait(options["settle"], "settling")
     victims = trial.random.sample(trial.joiners, share(trial.nodes, options["part"]))
     trial.measure("killed")
-    trial.kill(victims)
+    how(victims)
     await trial.agree(trial.nodes - len(victims))
     trial.measure("agreed")
     await trial.wait(options["settle"], "settling")
@@ -72,6 +82,7 @@ async def churn(trial: Trial, options: Options) -> None:
 EXPERIMENTS = {
     "bootstrap": Experiment("N processes join at once", bootstrap, ("settle",)),
     "crash": Experiment("some of them are killed", crash, ("settle", "part")),
+    "freeze": Experiment("some of them fall silent", freeze, ("settle", "part")),
     "idle": Experiment("nothing happens", idle, ("settle", "window")),
     "churn": Experiment("a rolling restart", churn, ("settle", "restarts")),
 }

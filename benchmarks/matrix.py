@@ -22,7 +22,7 @@ from rapid.errors import RapidError
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What is asked for. Every combination is run ``runs`` times; ``sizes`` of processes, ``simulated`` not."""
+    """What is asked for: ``runs`` of every combination; ``sizes`` are of processes, ``simulated`` of none."""
 
     experiments: Sequence[str]
     peers: Sequence[Peer]
@@ -89,6 +89,7 @@ def run_all(
             outcome, problem = MISSING, missing[plan.system]
             store.end(run, outcome, problem)
         elif plan.system == simulated.SYSTEM:
+            progress.step("simulating", 0, 1)
             outcome, problem = _simulate(plan, store, run)
         else:
             outcome, problem = _measure(plan, matrix.limit, store, run, progress)
@@ -97,9 +98,7 @@ def run_all(
     return outcomes
 
 
-def _measure(
-    plan: Plan, limit: float, store: Store, run: int, progress: Progress
-) -> tuple[str, str | None]:
+def _measure(plan: Plan, limit: float, store: Store, run: int, progress: Progress) -> tuple[str, str | None]:
     trials: list[Trial] = []
 
     async def life() -> None:

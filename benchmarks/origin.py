@@ -52,7 +52,7 @@ def origin(network: str) -> Origin:
     code, dirty = _code()
     return Origin(
         begun=time.time(),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join(["rapid", *sys.argv[1:]]),
         code=code,
         dirty=dirty,
         cpu=_cpu(),

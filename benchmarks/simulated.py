@@ -31,12 +31,21 @@ def bootstrap(nodes: int, seed: int, options: Options) -> Measured:
 
 def crash(nodes: int, seed: int, options: Options) -> Measured:
     """As :func:`benchmarks.experiments.crash`: the hosts go on, and refuse what is sent to the killed."""
+    return _lose(nodes, seed, options, silent=False)
+
+
+def freeze(nodes: int, seed: int, options: Options) -> Measured:
+    """As :func:`benchmarks.experiments.freeze`: nothing is refused."""
+    return _lose(nodes, seed, options, silent=True)
+
+
+def _lose(nodes: int, seed: int, options: Options, *, silent: bool) -> Measured:
     world, moments = _formed(nodes, seed)
     world.run(options["settle"])
     victims = some(world, share(nodes, options["part"]))
     killed = world.now
     moments.append(_moment("killed", world))
-    world.crash(victims)
+    world.crash(victims, silent=silent)
     world.expect_agreement(_CRASH)
     moments.append(_moment("agreed", world))
     world.run(options["settle"])
@@ -44,7 +53,7 @@ def crash(nodes: int, seed: int, options: Options) -> Measured:
     return _processes(world, {str(victim): killed for victim in victims}), moments
 
 
-EXPERIMENTS = {"bootstrap": bootstrap, "crash": crash}
+EXPERIMENTS = {"bootstrap": bootstrap, "crash": crash, "freeze": freeze}
 
 
 def _formed(nodes: int, seed: int) -> tuple[World, list[Moment]]:

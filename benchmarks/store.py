@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -197,11 +197,16 @@ class Store:
         """What a query finds."""
         return self._db.execute(query, values).fetchall()
 
+    def records(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """The same, by the names of the columns."""
+        cursor = self._db.execute(query, values)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
     def origins(self) -> dict[int, Origin]:
         """All sessions."""
-        names = [field.name for field in fields(Origin)]
-        found = self.rows(f"select id, {', '.join(names)} from sessions order by id")
-        return {row[0]: Origin(*row[1:]) for row in found}
+        found = self.records("select * from sessions order by id")
+        return {record.pop("id"): Origin(**record) for record in found}
 
     def __enter__(self) -> Store:
         return self

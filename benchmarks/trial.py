@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,12 @@ class Trial:
         self._ended(agents)
         for agent in agents:
             agent.kill()
+
+    def freeze(self, agents: Sequence[Agent]) -> None:
+        """SIGSTOP to all of these: they say nothing any more, and the host refuses nothing for them."""
+        self._ended(agents)
+        for agent in agents:
+            agent.send(signal.SIGSTOP)
 
     async def stop(self, agent: Agent) -> None:
         """Let one leave in its library's own way, until its process has ended."""
