@@ -56,11 +56,14 @@ def plots(section: Section) -> Iterator[Plot]:
 
 def _distributions(section: Section, what: str) -> Plot:
     """The share of processes over time, a panel for each size. What never came keeps a curve below 1."""
-    real = [n for n in section.sizes() if any(c.nodes == n and c.times for c in section.cells)]
+    cells = [cell for cell in section.cells if cell.times]
+    # simulated sizes far beyond those of processes would need panels of their own
+    real = sorted({cell.nodes for cell in cells if any(map(_is_real, cell.counted))})
+    real = real or sorted({cell.nodes for cell in cells})
     figure = _figure(max(6.0, 3.2 * len(real)), 3.2)
     panels = figure.subplots(1, len(real), sharey=True, squeeze=False)[0]
     for panel, nodes in zip(panels, real, strict=True):
-        shown = [cell for cell in section.cells if cell.nodes == nodes and cell.times]
+        shown = [cell for cell in cells if cell.nodes == nodes]
         for cell in shown:
             times = cell.times
             there = sorted(time for time in times if time is not None)
@@ -74,10 +77,10 @@ def _distributions(section: Section, what: str) -> Plot:
     panels[0].set_ylabel("share of the processes")
     figure.supxlabel("seconds", fontsize="medium")
     sizes = ", ".join(map(str, real))
-    return Plot(
-        _svg(figure), f"Distribution of the {what}; N = {sizes}; {section.number_of_runs()} of each, failed"
-        " ones among them: a process that never had that view keeps its curve below 1.",
-    )  # fmt: skip
+    caption = f"Distribution of the {what}; N = {sizes}; {section.number_of_runs()} of each."
+    if section.failed():
+        caption += " Failed runs are among them: a process that never had that view keeps its curve below 1."
+    return Plot(_svg(figure), caption)
 
 
 def _over_sizes(section: Section, names: tuple[str, ...]) -> Plot:
@@ -126,6 +129,8 @@ def _reports(shown: list[Run], begin: str) -> Plot:
         ]
         panel.plot([at for at, _ in points], [size for _, size in points], ".", markersize=3, rasterized=True)
         panel.set_title(run.system, fontsize="medium")
+        panel.set_xlim(left=0)
+        panel.set_ylim(0, 1.05 * run.nodes)
         panel.set_xlabel("seconds")
     panels[0].set_ylabel("size of the view")
     return Plot(

@@ -108,7 +108,8 @@ def _moments(store: Store, run: int) -> list[Moment]:
     for record in store.records(
         "select id, name, at, bytes, packets, busy, own from moments where run = ? order by id", run
     ):
-        moments[record.pop("id")] = Moment(cpu={}, memory={}, **record)
+        key = record.pop("id")
+        moments[key] = Moment(cpu={}, memory={}, **record)
     for key, process, cpu, rss, pss in store.rows(
         "select moment, process, user + system, rss, pss from samples join moments on moment = moments.id"
         " where run = ?", run,
