@@ -89,14 +89,16 @@ def _run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         # as Ctrl-C, after which the present run is put away
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
-    with Store(args.db) as store, Progress(sum(1 for _ in asked.plans())) as progress:
-        missing = matrix.build(asked.peers, progress)
-        # from here on there is no way to the outside, which only builds need
+    with Store(args.db) as store:
+        with Progress(len(asked.peers)) as progress:
+            missing = matrix.build(asked.peers, progress)
+        # from here on there is no way to the outside, which only builds need; nor is there a bar's thread yet
         network = leave_network()
         if network == SHARED:
             print("rapid bench: bytes and packets include what else goes over lo here, since this user may"
                   " not make a network namespace", file=sys.stderr)  # fmt: skip
-        outcomes = matrix.run_all(asked, store, store.session(origin(network)), missing, progress)
+        with Progress(sum(1 for _ in asked.plans())) as progress:
+            outcomes = matrix.run_all(asked, store, store.session(origin(network)), missing, progress)
     print(", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()), f"in {args.db}")
     for name, problem in missing.items():
         print(f"{MISSING}: {name}: {problem}", file=sys.stderr)

@@ -45,16 +45,32 @@ def carried() -> Traffic:
 def leave_network() -> str:
     """Move this thread, and all processes that it starts from now on, to a network with nothing but ``lo``.
 
-    Root may, and so may anybody where the kernel lets users make namespaces, as long as this process has
-    one thread. There is no way back and none to the outside. Returns ``OWN``, or ``SHARED`` where it is
+    Root may, and so may anybody where the kernel lets users make namespaces; this process must have one
+    thread. There is no way back and none to the outside. Returns ``OWN``, or ``SHARED`` where it is
     not allowed; nothing has changed then.
     """
+    # some systems let a user make the namespace and then do nothing in it, so another process tries first
+    trying = os.fork()
+    if trying == 0:
+        try:
+            _leave()
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(trying, 0)
+    if status != 0:
+        return SHARED
+    _leave()
+    return OWN
+
+
+def _leave() -> None:
     user, group = os.geteuid(), os.getegid()
     is_root = user == 0
     # os.unshare exists from Python 3.12 on
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET if is_root else _CLONE_NEWNET | _CLONE_NEWUSER) != 0:
-        return SHARED
+        raise OSError(ctypes.get_errno(), "no network namespace")
     if not is_root:
         # in the new namespace everybody stays who they are
         Path("/proc/self/setgroups").write_text("deny")
@@ -62,4 +78,3 @@ def leave_network() -> str:
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
-    return OWN

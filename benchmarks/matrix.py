@@ -57,11 +57,11 @@ class Matrix:
 def build(peers: Sequence[Peer], progress: Progress) -> dict[str, str]:
     """Build all that are not built; by name, why it could not be."""
     missing = {}
-    for done, peer in enumerate(peers):
-        progress.begin("building")
-        progress.step(peer.name, done, len(peers))
+    for peer in peers:
+        progress.begin(f"building {peer.name}")
         command = peer.build_command()
         built = subprocess.run(command, capture_output=True, text=True, env=build_environment(), check=False)
+        progress.end()
         if built.returncode == 0:
             continue
         said = [line.strip() for line in built.stderr.splitlines() if line.strip()] or ["it said nothing"]
@@ -107,7 +107,12 @@ def _measure(plan: Plan, limit: float, store: Store, run: int, progress: Progres
                 peer = named(plan.system)
                 trial = Trial(fleet, peer, plan.nodes, limit, plan.number, Path(data), progress)
                 trials.append(trial)
-                await EXPERIMENTS[plan.experiment].run(trial, dict(plan.options))
+                try:
+                    await EXPERIMENTS[plan.experiment].run(trial, dict(plan.options))
+                except Overdue:
+                    # what it has cost so far, while its processes are still there
+                    trial.measure("failed")
+                    raise
 
     def end(outcome: str, problem: str | None) -> tuple[str, str | None]:
         for trial in trials:

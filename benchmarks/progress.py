@@ -45,12 +45,13 @@ class Progress:
             of_runs = f"{self._done + 1} of {self._runs}"
             print(f"{of_runs}: {self._what}: {what} {done:.0f} of {total:.0f}", file=sys.stderr, flush=True)
 
-    def end(self, line: str) -> None:
-        """A run has ended; a line about it, on standard output."""
+    def end(self, line: str = "") -> None:
+        """It has ended; a line about it, if there is any, on standard output."""
         self._done += 1
         if self._bars is not None:
             self._bars.advance(self._all)
-        print(line, flush=True)
+        if line:
+            print(line, flush=True)
 
     def __enter__(self) -> Self:
         if self._bars is not None:

@@ -106,7 +106,11 @@ class Trial:
 
     async def start(self, address: str, role: str) -> Agent:
         """Start one that waits to be released."""
-        command = self.peer.command(address, [self._seed], "--wait", "--tether", "--no-members")
+        options = ["--wait", "--tether", "--no-members"]
+        if self.peer.folder == "rapid":
+            # the others try to join for ever, it gives up after 30 s unless told otherwise
+            options += ["--join-timeout", f"{self.limit:g}"]
+        command = self.peer.command(address, [self._seed], *options)
         return await self._take(address, role, command)
 
     def kill(self, agents: Sequence[Agent]) -> None:
@@ -160,5 +164,5 @@ class Trial:
 
     async def _look(self, condition: Callable[[Agent], bool], agents: Sequence[Agent], missing: str) -> None:
         while True:
-            self._progress.step(missing, sum(not condition(agent) for agent in agents), len(agents))
+            self._progress.step(f"waiting ({missing})", sum(map(condition, agents)), len(agents))
             await asyncio.sleep(_LOOK)
