@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from rapid.detection.judge import Judge, MakeJudge
-from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError
+from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError, WaitTimeout
 from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
 from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
 from rapid.settings import Settings
-from rapid.view import Change, View
+from rapid.view import Change, View, ViewChange, ViewsSkipped
 
 if TYPE_CHECKING:
     from rapid.runtime.discovery import SeedProvider
@@ -163,6 +163,9 @@ class Cluster:
     async def leave(self) -> None:
         """Leave the cluster and close; returns when the others have agreed on a view without this member.
 
+        What a :func:`rapid.singleton` runs here is ended first, within ``settings.leave_timeout``, so
+        it must not call this itself.
+
         Raises :class:`LeaveTimeout` when they do not within ``settings.leave_timeout``; the member is
         closed all the same. Raises :class:`StateError` when it is not started, or closed.
         """
@@ -172,6 +175,7 @@ class Cluster:
         self._leaving = True
         agreed = False
         try:
+            await self._relieve()
             async with asyncio.timeout(self._settings.leave_timeout + 1.0):
                 agreed = await asyncio.wrap_future(membership.leave())
         except TimeoutError as error:
@@ -227,11 +231,46 @@ class Cluster:
     def changes(self) -> Changes:
         """Iterate over the changes: first the view as it is, then every change, in order.
 
+        A :class:`QuorumLost` or :class:`Evicted` that the view has met with before is told after it.
         For use with ``async for``, any number at once, each on any event loop. Ends when the member
         is closed. StateError before :meth:`start` has returned.
         """
         self._require_view()
         return self._feed.reader()
+
+    async def wait_for(
+        self,
+        size: int | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - what it raises says how far it got
+        predicate: Callable[[View], bool] | None = None,
+    ) -> View:
+        """Wait for a view of at least ``size`` members for which ``predicate`` holds; returns it.
+
+        The first one from now on, the present view included; a newer one may be there already.
+        Raises :class:`WaitTimeout` when none has come after ``timeout`` seconds, and
+        :class:`StateError` when the member is closed before, or :meth:`start` has not returned.
+        """
+        changes = self.changes()
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                async for change in changes:
+                    if not isinstance(change, ViewChange | ViewsSkipped):
+                        continue
+                    view = change.view
+                    if view.size >= (size or 0) and (predicate is None or predicate(view)):
+                        return view
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            what = "the predicate did not hold" if predicate is not None else f"it was not of {size} members"
+            raise WaitTimeout(
+                f"the view has {self.view.size} members at version {self.view.version}, and {what} "
+                f"within {timeout} s"
+            ) from error
+        finally:
+            changes.close()
+        raise StateError("the member was closed before a view came that was waited for")
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call back with every change, in order, the view as it is first; plain or async.
@@ -250,6 +289,19 @@ class Cluster:
         else:
             subscription.begin()
         return subscription.end
+
+    async def _relieve(self) -> None:
+        """End what runs on the leader only, before there is another leader."""
+        try:
+            async with asyncio.timeout(self._settings.leave_timeout):
+                await asyncio.wrap_future(self._feed.dismiss())
+        except TimeoutError:
+            log.warning("a singleton has not ended in time; the member leaves all the same")
+
+    def _first_reader(self) -> Changes:
+        """Given each change before all other readers are, who wait until it comes back for the next."""
+        self._require_view()
+        return self._feed.reader(first=True)
 
     def _options(self) -> Options:
         from rapid.discovery import static

@@ -47,6 +47,18 @@ class LeaveTimeout(RapidError):
     """The cluster did not agree on the departure in time. The member is closed all the same."""
 
 
+class WaitTimeout(RapidError, TimeoutError):
+    """No view of the kind that was waited for came in time. Nothing has changed."""
+
+
+class PlacementError(RapidError, LookupError):
+    """There is no member to own a key."""
+
+
+class TokenError(RapidError, ValueError):
+    """This is no fencing token, or it is compared with one of another cluster."""
+
+
 class QuorumError(RapidError):
     """A quorum of the view answers, so that no new cluster may be forced. Nothing has changed."""
 

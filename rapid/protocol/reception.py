@@ -134,6 +134,9 @@ class Reception:
         if epoch is None or request.cluster_id != epoch.configuration.cluster_id:
             self._outbox.reject("observe request for another cluster", request.sender)
             return
+        if request.sender != joiner.endpoint:
+            self._outbox.reject("observe request for another process", request.sender)
+            return
         mine = epoch.configuration
         held = mine.member(joiner.endpoint)
         if held is not None and held.node_id == joiner.node_id:
@@ -143,16 +146,19 @@ class Reception:
         ):
             self._outbox.answer(token, joiner.endpoint, self._welcome(joiner.endpoint, mine))
         else:
-            self._now = now
             epoch.batch.expect_more(now)
-            self._admission.admit(joiner, request.version, token, now)
+            self._admit(joiner, request.version, token, now)
             self._admission.wake(now)
 
     def look_after(self, joiner: Member, now: float) -> None:
         """Others let this joiner in, which has not asked here: see for ourselves."""
         assert self._epoch is not None, "an unstable joiner is an epoch's"
+        self._admit(joiner, self._epoch.configuration.version, None, now)
+
+    def _admit(self, joiner: Member, version: int, token: Hashable | None, now: float) -> None:
         self._now = now
-        self._admission.admit(joiner, self._epoch.configuration.version, None, now)
+        if not self._admission.admit(joiner, version, token, now):
+            self._outbox.stats["dropped:joiner"] += 1
 
     def _reached(self, joiner: Joiner) -> None:
         epoch = self._epoch

@@ -138,6 +138,25 @@ def test_a_restart_on_the_same_address_is_a_new_member() -> None:
     assert member.node_id == again.node_id != nodes[2].node_id
 
 
+@pytest.mark.parametrize("size", [3, 5, 30])
+def test_a_restart_is_one_view_change(size: int) -> None:
+    net = Net()
+    nodes = net.form(size)
+    net.run(3.0)
+    version, began = view(nodes[0]).version, net.now
+    net.crash(nodes[2])
+    again = net.add(2, 0)
+    members = [*nodes[:2], again, *nodes[3:]]
+    assert net.until(lambda: agree(members, size) and view(nodes[0]).version > version, 3.0)
+    assert net.now - began < 1.0
+    assert view(nodes[0]).version == version + 1
+    last = net.events[at(0)][-1]
+    assert isinstance(last, Installed)
+    assert last.cut is not None
+    assert [removal.node_id for removal in last.cut.removed] == [nodes[2].node_id]
+    assert [member.node_id for member in last.cut.joined] == [again.node_id]
+
+
 @pytest.mark.parametrize(("missed", "skipped"), [(1, 0), (3, 0), (12, 11)])
 def test_who_missed_changes_catches_up(missed: int, skipped: int) -> None:
     # the judge never finds the absent member faulty, and H leaves room for the rings that it holds
