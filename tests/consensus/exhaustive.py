@@ -144,9 +144,8 @@ class Search:
             bodies &= self._proposed(state)
         offers: list[Offer] = []
         if self.locals[number].waits:
-            offers = sorted(
-                [offer for other in state for offer in self.locals[other].promises if offer[0].coordinator == member]
-            )
+            promises = [offer for other in state for offer in self.locals[other].promises]
+            offers = sorted([offer for offer in promises if offer[0].coordinator == member])
         return self.locals.coordinating(number, heard, bodies, tuple(offers))
 
     def _proposed(self, state: State) -> frozenset[CutDigest]:

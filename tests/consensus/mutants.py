@@ -180,14 +180,17 @@ class PickIgnoresCount(OtherPick):
 
 
 class PicksTwice(Instance):
-    """Picks anew with each promise that it hears of."""
+    """Picks anew with each promise that comes later."""
 
     __slots__ = ()
 
     def add_promise(self, promise: Promise) -> int:
-        if self._picked.get(promise.rank):
+        picked = self._picked.get(promise.rank)
+        new = super().add_promise(promise)
+        if new and picked:
             self._picked[promise.rank] = False
-        return super().add_promise(promise)
+            self._pick(promise.rank)
+        return new
 
 
 class PicksUnproposed(Instance):

@@ -41,7 +41,7 @@ State = tuple[Member, ...]
 
 
 class PlainSearch:
-    """As :class:`Search`; ``states`` are all that were reached."""
+    """As :class:`Search`; ``states`` are all that were reached, of ``members``."""
 
     def __init__(
         self,
@@ -82,6 +82,10 @@ class PlainSearch:
                     fault = min(faults & self.watch, key=lambda fault: fault.value)
                     return Outcome(len(self.states), chosen, fault)
         return Outcome(len(self.states), chosen)
+
+    @property
+    def members(self) -> list[Member]:
+        return list(self._members.values())
 
     def _intern(self, member: Member) -> Member:
         return self._members.setdefault(

@@ -70,7 +70,8 @@ def rounds(draw: st.DrawFn) -> tuple[int, tuple[LastVote, ...]]:
     """As above, at random and in random order: one value a classic rank, any in the fast round."""
     n = draw(st.integers(1, 9))
     votes: list[LastVote] = [NONE, (FAST, A), (FAST, B), (FAST, C)]
-    votes += [(rank, draw(st.sampled_from([A, B, C]))) for rank in draw(st.sets(st.sampled_from([EARLY, LATE])))]
+    for rank in draw(st.sets(st.sampled_from([EARLY, LATE]))):
+        votes.append((rank, draw(st.sampled_from([A, B, C]))))
     last = st.sampled_from(votes)
     return n, tuple(draw(st.lists(last, min_size=classic_quorum(n), max_size=n)))
 
