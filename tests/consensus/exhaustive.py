@@ -77,7 +77,6 @@ class Search:
         self.parents: dict[State, State | None] = {}
         self._alike = [members for members in self.locals.roles if len(members) > 1]
         self._coordinators = self.locals.coordinators
-        self._heard: dict[State, Heard] = {}
         self._chosen: dict[tuple[frozenset[VoteCast], ...], frozenset[CutDigest]] = {}
 
     def run(self) -> Outcome:
@@ -122,10 +121,7 @@ class Search:
 
     def _moves(self, state: State) -> Iterator[tuple[int, Move]]:
         """What each member can do next; of members in the same local state, one does it for all."""
-        spoken = tuple([state[member] for member in self._coordinators])
-        heard = self._heard.get(spoken)
-        if heard is None:
-            heard = self._heard[spoken] = self.locals.heard(spoken)
+        heard = self.locals.heard([state[member] for member in self._coordinators])
         tried: set[int] = set()
         for member, number in enumerate(state):
             if number not in tried:

@@ -34,6 +34,8 @@ class Local:
     """The rank below which it must neither promise nor vote any more, by what it has said."""
     proposed: frozenset[CutDigest]
     """What it may have proposed so far."""
+    told: frozenset[Prepare | Accept]
+    """What it has told everyone as a coordinator."""
     lacks: frozenset[CutDigest]
     """The bodies that it does not hold."""
     waits: bool
@@ -82,7 +84,7 @@ class Locals:
         self.values = frozenset(digest for values in proposals for digest in values)
         self._states: list[Local] = []
         self._numbers: dict[Hashable, int] = {}
-        self._heard: dict[frozenset[Prepare | Accept], Heard] = {}
+        self._heard: dict[tuple[frozenset[Prepare | Accept], ...], Heard] = {}
         self._stripped: dict[tuple[int, frozenset[Rank]], int] = {}
         self._picks: dict[tuple[int, frozenset[CutDigest], tuple[Offer, ...]], list[Move]] = {}
 
@@ -102,15 +104,13 @@ class Locals:
 
     def heard(self, coordinators: Iterable[int]) -> Heard:
         """What coordinators in these local states have said."""
-        states = [self[number] for number in coordinators]
-        facts: list[Prepare | Accept] = [
-            Prepare(rank)
-            for rank in self.ranks
-            if any(rank in state.instance._picked for state in states)
-        ]
-        facts += sorted(Accept(*pick) for state in states for pick in state.picks)
-        done = frozenset(rank for state in states for rank, _ in state.picks)
-        return self._heard.setdefault(frozenset(facts), Heard(facts, done))
+        told = tuple([self._states[number].told for number in coordinators])
+        heard = self._heard.get(told)
+        if heard is None:
+            facts = sorted({fact for each in told for fact in each})
+            done = frozenset(fact.rank for fact in facts if isinstance(fact, Accept))
+            heard = self._heard[told] = Heard(facts, done)
+        return heard
 
     def moves(self, number: int, heard: Heard) -> list[Move]:
         """What a member that does not coordinate can do."""
@@ -274,10 +274,11 @@ class Locals:
                 proposed = frozenset(digest for rank, digest in votes if rank == FAST)
                 if not proposed and instance.promised > FAST:
                     proposed = frozenset(self.proposals[member])
+            told = frozenset([*map(Prepare, instance._picked), *(Accept(*pick) for pick in picks)])
             lacks = self.values.difference(instance._bodies)
             waits = not all(instance._picked.values())
             self._states.append(
-                Local(role, instance, votes, promises, picks, bound, proposed, lacks, waits)
+                Local(role, instance, votes, promises, picks, bound, proposed, told, lacks, waits)
             )
         return number
 
