@@ -92,3 +92,22 @@ def full_state(instance: Instance) -> Hashable:
         frozenset(instance.prepares),
         frozenset(instance.accepts.items()),
     )
+
+
+def essence(instance: Instance) -> Hashable:
+    """What can still matter of an instance: two that are equal in this act alike from here on.
+
+    Promises matter to whom coordinates their rank and has not picked yet. Accepts matter as long as
+    their body is missing: with the body at hand, one that had no effect will have none later, since
+    what is promised and voted only grows.
+    """
+    waiting = [rank for rank, picked in instance._picked.items() if not picked]
+    return (
+        instance.promised,
+        instance.voted,
+        instance.preferred,
+        frozenset(instance._bodies),
+        frozenset(instance._picked.items()),
+        frozenset((rank, frozenset(instance.promises.get(rank, {}).items())) for rank in waiting),
+        frozenset(item for item in instance.accepts.items() if item[1] not in instance._bodies),
+    )

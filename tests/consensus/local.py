@@ -14,11 +14,13 @@ from rapid.consensus.facts import FAST, NO_RANK, Accept, Prepare, Promise, Rank,
 from rapid.consensus.instance import Instance, LastVote
 from rapid.overlay.cut import CutDigest
 
-from .acts import Act, Coordinate, Learn, Proposals, Propose, clone, full_state, perform
+from .acts import Act, Coordinate, Learn, Proposals, Propose, clone, essence, full_state, perform
 from .rules import Fault, VoteCast, bound_by, faults_of_act
 
 Offer = tuple[Rank, LastVote]
 Pick = tuple[Rank, CutDigest]
+Chance = tuple[int, frozenset[CutDigest], tuple[Offer, ...]]
+"""A coordinator's local state, the bodies it may learn, and the promises it may hear of."""
 
 
 @dataclass(slots=True)
@@ -60,9 +62,7 @@ class Heard:
     facts: list[Prepare | Accept]
     done: frozenset[Rank]
     moves: dict[int, list[Move]] = field(default_factory=dict)
-    coordinating: dict[tuple[int, frozenset[CutDigest], tuple[Offer, ...]], list[Move]] = field(
-        default_factory=dict
-    )
+    coordinating: dict[Chance, list[Move]] = field(default_factory=dict)
 
 
 class Locals:
@@ -86,7 +86,7 @@ class Locals:
         self._numbers: dict[Hashable, int] = {}
         self._heard: dict[tuple[frozenset[Prepare | Accept], ...], Heard] = {}
         self._stripped: dict[tuple[int, frozenset[Rank]], int] = {}
-        self._picks: dict[tuple[int, frozenset[CutDigest], tuple[Offer, ...]], list[Move]] = {}
+        self._picks: dict[Chance, list[Move]] = {}
 
     def __getitem__(self, number: int) -> Local:
         return self._states[number]
@@ -274,29 +274,12 @@ class Locals:
                 proposed = frozenset(digest for rank, digest in votes if rank == FAST)
                 if not proposed and instance.promised > FAST:
                     proposed = frozenset(self.proposals[member])
-            told = frozenset([*map(Prepare, instance._picked), *(Accept(*pick) for pick in picks)])
+            told = frozenset[Prepare | Accept](
+                (*map(Prepare, instance._picked), *(Accept(*pick) for pick in picks))
+            )
             lacks = self.values.difference(instance._bodies)
             waits = not all(instance._picked.values())
             self._states.append(
                 Local(role, instance, votes, promises, picks, bound, proposed, told, lacks, waits)
             )
         return number
-
-
-def essence(instance: Instance) -> Hashable:
-    """What can still matter of an instance: two that are equal in this act alike from here on.
-
-    Promises matter to whom coordinates their rank and has not picked yet. Accepts matter as long as
-    their body is missing: with the body at hand, one that had no effect will have none later, since
-    what is promised and voted only grows.
-    """
-    waiting = [rank for rank, picked in instance._picked.items() if not picked]
-    return (
-        instance.promised,
-        instance.voted,
-        instance.preferred,
-        frozenset(instance._bodies),
-        frozenset(instance._picked.items()),
-        frozenset((rank, frozenset(instance.promises.get(rank, {}).items())) for rank in waiting),
-        frozenset(item for item in instance.accepts.items() if item[1] not in instance._bodies),
-    )

@@ -10,9 +10,8 @@ from rapid.consensus.facts import FAST, NO_RANK, Promise, Rank, Vote
 from rapid.consensus.instance import Instance
 
 from . import mutants
-from .acts import A, B, clone, full_state, in_turn, proposals
+from .acts import A, B, clone, essence, full_state, in_turn, proposals
 from .exhaustive import Search
-from .local import essence
 from .plain import PlainSearch
 from .rules import AGREEMENT, RULES, Fault, VoteCast, bound_by
 
