@@ -142,3 +142,12 @@ def test_what_is_not_delivered_has_no_effect(pattern: str, ranks: tuple[Rank, ..
                 instance.add_promise(Promise(rank, NO_RANK, None, everyone))
         assert essence(instance) == essence(member.instance)
         assert instance.said == []
+
+
+def test_every_attribute_of_an_instance_is_judged() -> None:
+    """A new one belongs into ``full_state`` and ``essence``, or here with those that no act depends on."""
+    compared = {"promised", "voted", "preferred", "promises", "prepares", "accepts", "_bodies", "_picked"}
+    constant = {"n", "me", "_bit"}
+    without_effect = {"said", "votes", "decided", "decided_rank", "conflicts"}
+    assert {*Instance.__slots__} == compared | constant | without_effect
+    assert all(mutant.__slots__ == () for mutant in MUTANTS), "clone() copies what an instance has"
