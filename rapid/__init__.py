@@ -37,7 +37,7 @@ from rapid.view import (
 )
 
 if TYPE_CHECKING:
-    from rapid import blocking
+    from rapid import blocking, discovery
     from rapid.cluster import Cluster
     from rapid.leading import singleton
     from rapid.runtime.feed import Changes
@@ -46,7 +46,9 @@ else:
 
     def __getattr__(name: str) -> object:
         # asyncio is loaded by those who use it: the core is imported without
-        if name == "Cluster":
+        if name == "discovery":
+            import rapid.discovery as found
+        elif name == "Cluster":
             from rapid.cluster import Cluster as found
         elif name == "blocking":
             import rapid.blocking as found
@@ -102,6 +104,7 @@ __all__ = [
     "Windowed",
     "WireError",
     "blocking",
+    "discovery",
     "moved",
     "singleton",
 ]

@@ -1,5 +1,7 @@
 """The error tree. Every error that this library raises on purpose is a ``RapidError``."""
 
+from __future__ import annotations
+
 
 class RapidError(Exception):
     """The root. The message says what was wrong, where, and what to do."""
@@ -11,6 +13,10 @@ class SettingsError(RapidError, ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, str]]:
+        return type(self), (self.field, self.problem)  # an error crosses from process to process whole
 
 
 class TLSError(SettingsError):

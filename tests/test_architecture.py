@@ -29,8 +29,9 @@ ALLOWED = {
     "token": PLAIN | {"overlay"},
     "placement": PLAIN | {"overlay"},
     "view": PLAIN | {"overlay", "placement", "token"},
-    "simulation": PLAIN | BELOW | {"view"},
-    "runtime": PLAIN | BELOW | {"view", "proto"},
+    "telling": PLAIN | BELOW | {"view"},
+    "simulation": PLAIN | BELOW | {"view", "telling"},
+    "runtime": PLAIN | BELOW | {"view", "telling", "proto"},
 }
 """Which layers a layer may import, besides itself. What is not listed may import anything."""
 

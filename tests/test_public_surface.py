@@ -47,6 +47,7 @@ SURFACE = {
     "Windowed",
     "WireError",
     "blocking",
+    "discovery",
     "moved",
     "singleton",
 }

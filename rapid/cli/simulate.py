@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from itertools import islice, takewhile
+from math import inf
 
 from rapid.cli import studies
 from rapid.cli.studies import jobs
@@ -37,6 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="which seeds, or one seed (0-99)",
     )
     add("--jobs", type=jobs, default=1, metavar="N", help="processes to use (%(default)s)")
+    add("--for", dest="budget", type=float, default=inf, metavar="SECONDS",
+        help="begin no more seeds after this long")  # fmt: skip
     add("--coverage", type=int, default=1000, metavar="N",
         help="fail when some fault or path never occurred in N seeds or more (%(default)s)")  # fmt: skip
     add(
@@ -56,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     faults: Counter[str] = Counter()
     hashes: dict[int, str] = {}
     done = 0
-    for outcome in _outcomes(args.seeds, args.jobs, args.canary):
+    for outcome in _outcomes(args.seeds, args.jobs, args.canary, time.monotonic() + args.budget):
         done += 1
         stats.update(outcome.stats)
         faults.update(outcome.faults)
@@ -90,9 +94,9 @@ def _task(task: tuple[int, bool]) -> Outcome:
     return run_seed(seed, canary=canary)
 
 
-def _outcomes(numbers: range, processes: int, canary: bool) -> Iterator[Outcome]:
+def _outcomes(numbers: range, processes: int, canary: bool, until: float) -> Iterator[Outcome]:
     """In the order of the seeds, whatever finishes first."""
-    tasks = ((seed, canary) for seed in numbers)
+    tasks = takewhile(lambda _: time.monotonic() < until, ((seed, canary) for seed in numbers))
     if processes == 1:
         yield from map(_task, tasks)
         return

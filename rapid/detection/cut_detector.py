@@ -5,21 +5,26 @@ from __future__ import annotations
 from math import inf
 
 from rapid.detection.alert import Alert, Status
+from rapid.overlay import footprint
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import Endpoint, Member, NodeId
 
 Process = tuple[Endpoint, NodeId]
 
+ROOM = 32 * 1024 * 1024
+"""Bytes for what is told of joiners: 16,000 of them, or 10,000 with a kilobyte of metadata each."""
+
 
 class Tally:
     """The rings on which one process was reported, and how."""
 
-    __slots__ = ("expired", "inferred", "leaving", "rings", "subject", "up")
+    __slots__ = ("expired", "inferred", "leaving", "rings", "subject", "up", "watchers")
 
-    def __init__(self, subject: Member, up: bool) -> None:
+    def __init__(self, subject: Member, up: bool, watchers: tuple[Endpoint, ...]) -> None:
         self.subject = subject
         self.up = up
+        self.watchers = watchers
         self.rings = 0
         self.inferred = 0
         self.leaving = 0
@@ -40,6 +45,8 @@ class CutDetector:
     At most ``bearable`` members are proposed as failed, any number by default. When more seem to
     have, then whoever would agree to that is among them: the alerts are from a time that is over, and
     the proposal is to begin afresh, with the same members.
+
+    Peers may tell of joiners that do not exist: ``room`` limits how many are believed.
     """
 
     def __init__(
@@ -48,14 +55,21 @@ class CutDetector:
         h: int,
         l: int,  # noqa: E741 - the paper's name
         bearable: int | None = None,
+        room: int = ROOM,
     ) -> None:
         self._configuration = configuration
         self._bearable = inf if bearable is None else bearable
         self._h = h
         self._l = l
+        self._room = room
         self._tallies: dict[Process, Tally] = {}
         self._unstable: dict[Process, None] = {}
         self._stable: dict[Process, None] = {}
+        self._restless: list[Tally] = []
+        self._failing: dict[Endpoint, None] = {}
+        """The members at or past the low watermark."""
+        self._changed = False
+        self._proposal: Cut | None = None
         self.implicit = 0
         """Ring reports that were inferred instead of received."""
 
@@ -66,33 +80,45 @@ class CutDetector:
             return "observer is no member"
         member = configuration.member(subject.endpoint)
         same = member is not None and member.node_id == subject.node_id
-        if alert.status is Status.UP:
-            if same:
-                return "joiner is a member already"
-            watchers = configuration.subjects(subject.endpoint)
-        else:
-            if not same:
-                return "subject is no member"
-            watchers = configuration.observers(subject.endpoint)
-        held = ring_bits(watchers, alert.observer)
-        if not alert.rings or alert.rings & ~held:
+        up = alert.status is Status.UP
+        tally = self._tallies.get((subject.endpoint, subject.node_id))
+        if up and same:
+            return "joiner is a member already"
+        if not up and not same:
+            return "subject is no member"
+        if up and tally is None and footprint.of_joiner(subject) > self._room:
+            return "too many joiners"
+        watchers = tally.watchers if tally is not None else self._watchers(subject.endpoint, up)
+        if not alert.rings or alert.rings & ~ring_bits(watchers, alert.observer):
             return "observer does not hold these rings"
         return None
 
-    def add(self, alert: Alert) -> bool:
-        """Record a valid alert; return whether it said anything new."""
+    def add(self, alert: Alert) -> Alert | None:
+        """Record a valid alert; give what of it was new, or None when nothing was.
+
+        A joiner is described as it was the first time.
+        """
         up = alert.status is Status.UP
         process = (alert.subject.endpoint, alert.subject.node_id)
         tally = self._tallies.get(process)
         if tally is None:
-            tally = self._tallies[process] = Tally(alert.subject, up)
-        leaving = alert.rings if alert.status is Status.LEAVING else 0
-        if not (alert.rings & ~tally.rings or leaving & ~tally.leaving):
-            return False
-        tally.leaving |= leaving
-        tally.rings |= alert.rings
+            subject = alert.subject
+            if up:
+                self._room -= footprint.of_joiner(subject)
+            elif subject.metadata:
+                subject = Member(*process)
+            tally = self._tallies[process] = Tally(subject, up, self._watchers(subject.endpoint, up))
+        if alert.status is Status.LEAVING:
+            new = alert.rings & ~tally.leaving
+            tally.leaving |= new
+        else:
+            new = alert.rings & ~tally.rings
+        if not new:
+            return None
+        tally.rings |= new
+        self._changed = True
         self._place(process, tally)
-        return True
+        return alert._replace(subject=tally.subject, rings=new)
 
     def rings_reported(self, process: Process) -> int:
         """The bitmap of rings on which this process was reported, implicit reports included."""
@@ -104,13 +130,33 @@ class CutDetector:
         """The subjects between the watermarks, oldest first."""
         return [self._tallies[process] for process in self._unstable]
 
+    def is_unstable(self, tally: Tally) -> bool:
+        return (tally.subject.endpoint, tally.subject.node_id) in self._unstable
+
+    def take_unstable(self) -> list[Tally]:
+        """The subjects that have become unstable since the last call."""
+        restless, self._restless = self._restless, []
+        return restless
+
     def expire(self, tally: Tally) -> None:
         """This unstable subject has blocked for too long, though all who observe it could speak.
 
         Who is still silent is gone too. A member is taken as failed then; a joiner as not there.
         """
-        tally.expired = True
+        tally.expired = self._changed = True
         self._place((tally.subject.endpoint, tally.subject.node_id), tally)
+
+    @property
+    def failing(self) -> list[Endpoint]:
+        """The members that seem to have failed: at or past the low watermark, and not by leaving."""
+        groups = (self._stable, self._unstable)
+        tallies = [self._tallies[process] for group in groups for process in group]
+        return [t.subject.endpoint for t in tallies if not t.up and not t.leaving]
+
+    @property
+    def removals_wait(self) -> bool:
+        """Whether a member is to go, and something unstable holds that up."""
+        return bool(self._unstable) and any(not self._tallies[process].up for process in self._stable)
 
     @property
     def empty(self) -> bool:
@@ -118,7 +164,13 @@ class CutDetector:
 
     def propose(self) -> Cut | None:
         """The cut of all stable subjects, or None while there is none or something is unstable."""
-        if self._unstable:
+        if self._changed:
+            self._changed = False
+            self._proposal = self._proposed()
+        return self._proposal
+
+    def _proposed(self) -> Cut | None:
+        if self._unstable and self._failing:
             self._infer()
         if self._unstable or not self._stable:
             return None
@@ -141,30 +193,29 @@ class CutDetector:
                 joined[endpoint] = tally.subject
         return Cut.of(removed, joined.values()) if removed or joined else None
 
+    def _watchers(self, endpoint: Endpoint, up: bool) -> tuple[Endpoint, ...]:
+        """Who reports this subject on each ring."""
+        return self._configuration.subjects(endpoint) if up else self._configuration.observers(endpoint)
+
     def _place(self, process: Process, tally: Tally) -> None:
         count = tally.covered.bit_count()
+        if not tally.up and (count >= self._l or tally.expired):
+            self._failing[process[0]] = None
         if count >= self._h or (tally.expired and not tally.up):
             self._unstable.pop(process, None)
             self._stable[process] = None
         elif tally.expired:
             self._unstable.pop(process, None)
-        elif count >= self._l:
+        elif count >= self._l and process not in self._unstable:
             self._unstable[process] = None
+            self._restless.append(tally)
 
     def _infer(self) -> None:
         """Implicit alerts: an edge whose both ends are at or past the low watermark counts as reported."""
-        failing = {
-            process[0]
-            for group in (self._unstable, self._stable)
-            for process in group
-            if not self._tallies[process].up
-        }
         for process in list(self._unstable):
             tally = self._tallies[process]
-            endpoint = process[0]
-            of = self._configuration.subjects if tally.up else self._configuration.observers
-            for ring, observer in enumerate(of(endpoint)):
-                if observer in failing and not tally.covered >> ring & 1:
+            for ring, observer in enumerate(tally.watchers):
+                if observer in self._failing and not tally.covered >> ring & 1:
                     tally.inferred |= 1 << ring
                     self.implicit += 1
             self._place(process, tally)

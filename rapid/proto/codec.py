@@ -15,17 +15,24 @@ from rapid.overlay.member import ClusterId, Endpoint, NodeId
 from rapid.proto import rapid_pb2 as pb
 from rapid.proto import values
 from rapid.proto.values import (
+    ALERTS_LIMIT,
     CONFIGURATION,
     DETAIL_LIMIT,
+    MEMBERS_LIMIT,
     MESSAGE,
     NUMBER,
+    PROPOSALS_LIMIT,
+    RANKS_LIMIT,
     RING_LIMIT,
+    STATEMENTS_LIMIT,
     bounded,
     read_cluster_id,
+    read_detail,
     read_endpoint,
     read_identifier,
     read_version,
 )
+from rapid.protocol.catch_up import CUTS_LIMIT
 from rapid.protocol.messages import (
     Admitted,
     ConfigurationRequest,
@@ -171,6 +178,7 @@ def _pack_join_reply(message: JoinReply) -> pb.JoinReply:
         detail=message.detail[:DETAIL_LIMIT],
         node_id=message.node_id,
         attempt=message.attempt,
+        holders=map(values.endpoint, message.holders),
     )
 
 
@@ -185,9 +193,10 @@ def _unpack_join_reply(raw: pb.JoinReply, sender: Endpoint) -> JoinReply:
         read_cluster_id(raw.cluster_id),
         read_version(raw.version),
         tuple(map(read_endpoint, bounded(raw.observers, RING_LIMIT))),
-        bounded(raw.detail, DETAIL_LIMIT),
+        read_detail(raw.detail),
         read_identifier(NodeId, raw.node_id) if raw.node_id else None,
         raw.attempt,
+        tuple(map(read_endpoint, bounded(raw.holders, RING_LIMIT))),
     )
 
 
@@ -265,9 +274,9 @@ def _unpack_facts(raw: pb.Facts, sender: Endpoint) -> Facts:
         sender,
         read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
-        tuple(map(values.read_alert, bounded(raw.alerts))),
-        values.read_cuts(bounded(raw.proposals)),
-        tuple(Prepare(values.read_rank(fact.rank)) for fact in bounded(raw.prepares)),
+        tuple(map(values.read_alert, bounded(raw.alerts, ALERTS_LIMIT))),
+        values.read_cuts(bounded(raw.proposals, PROPOSALS_LIMIT)),
+        tuple(Prepare(values.read_rank(fact.rank)) for fact in bounded(raw.prepares, RANKS_LIMIT)),
         tuple(
             Promise(
                 values.read_rank(fact.rank),
@@ -275,11 +284,11 @@ def _unpack_facts(raw: pb.Facts, sender: Endpoint) -> Facts:
                 read_identifier(CutDigest, fact.digest) if fact.digest else None,
                 values.read_voters(fact.voters),
             )
-            for fact in bounded(raw.promises)
+            for fact in bounded(raw.promises, STATEMENTS_LIMIT)
         ),
         tuple(
             Accept(values.read_rank(fact.rank), read_identifier(CutDigest, fact.digest))
-            for fact in bounded(raw.accepts)
+            for fact in bounded(raw.accepts, RANKS_LIMIT)
         ),
         tuple(
             Vote(
@@ -287,7 +296,7 @@ def _unpack_facts(raw: pb.Facts, sender: Endpoint) -> Facts:
                 read_identifier(CutDigest, fact.digest),
                 values.read_voters(fact.voters),
             )
-            for fact in bounded(raw.votes)
+            for fact in bounded(raw.votes, STATEMENTS_LIMIT)
         ),
         raw.complete,
     )
@@ -334,7 +343,7 @@ def _unpack_cuts(raw: pb.Cuts, sender: Endpoint) -> Cuts:
         sender,
         read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
-        values.read_cuts(bounded(raw.cuts)),
+        values.read_cuts(bounded(raw.cuts, CUTS_LIMIT)),
     )
 
 
@@ -360,18 +369,16 @@ def _unpack_configuration(raw: pb.Snapshot) -> Configuration:
     if not 1 <= raw.k <= RING_LIMIT:
         raise WireError(NUMBER)
     digest = read_identifier(ConfigurationDigest, raw.digest)
+    cluster_id, version = read_identifier(ClusterId, raw.cluster_id), read_version(raw.version)
+    members = [values.read_member(member) for member in bounded(raw.members, MEMBERS_LIMIT)]
     try:
-        configuration = Configuration.of(
-            read_identifier(ClusterId, raw.cluster_id),
-            read_version(raw.version),
-            map(values.read_member, bounded(raw.members)),
-            raw.k,
-        )
+        # the digest does not tell how many rings there are: one is enough to compare it
+        named = Configuration.of(cluster_id, version, members, 1)
     except ConfigurationError as error:
         raise WireError(CONFIGURATION) from error
-    if not configuration.size or configuration.digest != digest:
+    if not named.size or named.digest != digest:
         raise WireError(CONFIGURATION)
-    return configuration
+    return Configuration.of(cluster_id, version, members, raw.k)
 
 
 def _pack_refounded(message: Refounded) -> pb.Refounded:

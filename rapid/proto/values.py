@@ -24,28 +24,40 @@ SIZE: Final = "size"
 MESSAGE: Final = "message"
 """The bytes are no message, or one of an unknown kind."""
 SENDER: Final = "sender"
-"""A message came before its stream named a sender."""
+"""A message came before its stream named a sender, or another one was named in the middle of it."""
 CHUNK: Final = "chunk"
 """A piece that belongs to no message, or makes it larger than announced or allowed."""
+ROOM: Final = "room"
+"""There is no room for another piece: all peers together have left too much unfinished."""
 ENDPOINT: Final = "endpoint"
 IDENTIFIER: Final = "identifier"
 NUMBER: Final = "number"
 """Out of range: a version, ring, rank, bitmap, or a value of an enumeration."""
 COUNT: Final = "count"
 """More items, or a longer text, than any member has a use for."""
+TEXT: Final = "text"
+"""A text for people that is not fit to be shown to them."""
 METADATA: Final = "metadata"
 CONFIGURATION: Final = "configuration"
 """A snapshot whose members or digest do not fit together."""
+_OF_FRAMES = (FRAME, SIZE, SENDER, CHUNK, ROOM)
 REASONS: Final = frozenset(
-    {FRAME, SIZE, MESSAGE, SENDER, CHUNK, ENDPOINT, IDENTIFIER, NUMBER, COUNT, METADATA, CONFIGURATION}
+    (*_OF_FRAMES, MESSAGE, ENDPOINT, IDENTIFIER, NUMBER, COUNT, TEXT, METADATA, CONFIGURATION)
 )
 
-COUNT_LIMIT = 1 << 18
-"""Items in one list of a message."""
+MEMBERS_LIMIT = 1 << 16
+"""Members of a configuration, and changes of either kind in a cut."""
+ALERTS_LIMIT = 1 << 19
+"""Alerts in one message: with 10,000 who join at once, 100,000 are due."""
+PROPOSALS_LIMIT = 4096
+RANKS_LIMIT = 1024
+"""Prepares or accepts in one message: one of each for a rank."""
+STATEMENTS_LIMIT = 1 << 16
+"""Promises or votes in one message: one for a rank and a value."""
 RING_LIMIT = 32
 VERSION_LIMIT = 1 << 63
-VOTERS_LIMIT = 128 * 1024
-"""Bytes of a bitmap of voters: a million members."""
+VOTERS_LIMIT = MEMBERS_LIMIT // 8
+"""Bytes of a bitmap of voters."""
 DETAIL_LIMIT = 1024
 
 _Id = TypeVar("_Id", bound=Identifier)
@@ -63,7 +75,7 @@ def read_cluster_id(raw: bytes) -> ClusterId | None:
     return read_identifier(ClusterId, raw) if raw else None
 
 
-def bounded(items: _Items, limit: int = COUNT_LIMIT) -> _Items:
+def bounded(items: _Items, limit: int) -> _Items:
     if len(items) > limit:
         raise WireError(COUNT)
     return items
@@ -73,6 +85,13 @@ def read_version(version: int) -> int:
     if version >= VERSION_LIMIT:
         raise WireError(NUMBER)
     return version
+
+
+def read_detail(text: str) -> str:
+    """Words of a peer for people: one line, with nothing in it that a terminal would obey."""
+    if not bounded(text, DETAIL_LIMIT).isprintable():
+        raise WireError(TEXT)
+    return text
 
 
 def endpoint(value: Endpoint) -> pb.Endpoint:
@@ -123,9 +142,9 @@ def read_cut(raw: pb.Cut) -> Cut:
     return Cut.of(
         [
             Removal(read_endpoint(item.endpoint), read_identifier(NodeId, item.node_id), item.left)
-            for item in bounded(raw.removed)
+            for item in bounded(raw.removed, MEMBERS_LIMIT)
         ],
-        map(read_member, bounded(raw.joined)),
+        map(read_member, bounded(raw.joined, MEMBERS_LIMIT)),
     )
 
 
@@ -138,7 +157,7 @@ def rank(value: Rank) -> pb.Rank:
 
 
 def read_rank(raw: pb.Rank) -> Rank:
-    if raw.round >= ROUND_LIMIT or raw.coordinator >= ROUND_LIMIT:
+    if raw.round >= ROUND_LIMIT or raw.coordinator >= MEMBERS_LIMIT:
         raise WireError(NUMBER)
     return Rank(raw.round, raw.coordinator)
 
@@ -167,5 +186,6 @@ def read_alert(raw: pb.Alert) -> Alert:
         status = Status(raw.status)
     except ValueError as error:
         raise WireError(NUMBER) from error
-    # the field's type holds the bitmap below 2^32
+    if not raw.rings:  # the field's type holds the bitmap below 2^32
+        raise WireError(NUMBER)
     return Alert(read_endpoint(raw.observer), read_member(raw.subject), status, raw.rings)

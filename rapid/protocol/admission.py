@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from heapq import heappop, heappush
 from math import inf
 
+from rapid.overlay import footprint
 from rapid.overlay.member import Endpoint, Member
 from rapid.settings import Settings
 
 ATTEMPTS = 5
+ROOM = 32 * 1024 * 1024
+"""Bytes for joiners: 16,000 of them, or 10,000 with a kilobyte of metadata each."""
 
 
 class Joiner:
@@ -25,13 +29,20 @@ class Joiner:
         self.attempts = 0
         self.at = inf
 
+    def replace(self, member: Member) -> None:
+        """A newer process is there; it is probed when the older would be, so many in turn are few probes."""
+        self.member = member
+        self.token = None
+        self.answered = self.reached = False
+        self.attempts = 0
+
 
 class Admission:
     """Probes joiners and calls back: ``probe`` to send one, ``reached``, or ``unreachable`` and why.
 
     With ``check`` the application is asked, too, whether a joiner that answered is well. Keyed by
-    address: a newer process at the same address replaces the older. ``due`` is the next time to
-    :meth:`wake`.
+    address: a newer process at the same address replaces the older. ``room`` limits how many there are
+    at a time. ``due`` is the next time to :meth:`wake`.
     """
 
     def __init__(
@@ -41,6 +52,7 @@ class Admission:
         reached: Callable[[Joiner], None],
         unreachable: Callable[[Joiner, str], None],
         check: Callable[[Member], None] | None = None,
+        room: int = ROOM,
     ) -> None:
         self._settings = settings
         self._probe = probe
@@ -48,23 +60,41 @@ class Admission:
         self._reached = reached
         self._unreachable = unreachable
         self._joiners: dict[Endpoint, Joiner] = {}
-        self.due = inf
+        self._size = room
+        self._room = room
+        self._heap: list[tuple[float, int, Joiner]] = []
+        self._order = 0
 
     def __len__(self) -> int:
         return len(self._joiners)
 
-    def admit(self, member: Member, version: int, token: Hashable | None, now: float) -> None:
-        """A joiner asks for the epoch ``version``; asking again refreshes the way back to it."""
+    @property
+    def due(self) -> float:
+        return self._heap[0][0] if self._heap else inf
+
+    def admit(self, member: Member, version: int, token: Hashable | None, now: float) -> bool:
+        """A joiner asks for the epoch ``version``; asking again refreshes the way back to it.
+
+        False when there is no room for it: nothing has changed then.
+        """
         joiner = self._joiners.get(member.endpoint)
         if joiner is None or joiner.member.node_id != member.node_id:
-            joiner = self._joiners[member.endpoint] = Joiner(member, version, token)
+            before = footprint.of_joiner(joiner.member) if joiner is not None else 0
+            grown = footprint.of_joiner(member) - before
+            if grown > self._room:
+                return False
+            self._room -= grown
+            if joiner is None:
+                joiner = self._joiners[member.endpoint] = Joiner(member, version, token)
+            else:
+                joiner.replace(member)
         joiner.version = version
         joiner.token = token if token is not None else joiner.token
         if joiner.reached:
             self._reached(joiner)
         elif joiner.at == inf and not joiner.answered:
-            joiner.at = now
-            self.due = min(self.due, now)
+            self._schedule(joiner, now)
+        return True
 
     def answered(self, endpoint: Endpoint, node_id: bytes) -> None:
         joiner = self._joiners.get(endpoint)
@@ -85,7 +115,7 @@ class Admission:
         if passed:
             self._let_in(joiner)
         else:
-            del self._joiners[endpoint]
+            self._drop(joiner)
             self._unreachable(joiner, "the prober finds it unwell")
 
     def _let_in(self, joiner: Joiner) -> None:
@@ -95,21 +125,28 @@ class Admission:
     def take_all(self) -> list[Joiner]:
         """Forget every joiner, in the order of arrival: a new epoch has new observers."""
         joiners = list(self._joiners.values())
-        self._joiners = {}
-        self.due = inf
+        self._joiners, self._heap = {}, []
+        self._room = self._size
         return joiners
 
     def wake(self, now: float) -> None:
-        if now < self.due:
-            return
-        for endpoint, joiner in list(self._joiners.items()):
-            if joiner.at > now:
+        while self._heap and self._heap[0][0] <= now:
+            at, _, joiner = heappop(self._heap)
+            if joiner.at != at or self._joiners.get(joiner.member.endpoint) is not joiner:
                 continue
             if joiner.attempts >= ATTEMPTS:
-                del self._joiners[endpoint]
+                self._drop(joiner)
                 self._unreachable(joiner, "its probes went unanswered")
                 continue
             joiner.attempts += 1
-            joiner.at = now + self._settings.probe_timeout / 2
+            self._schedule(joiner, now + self._settings.probe_timeout / 2)
             self._probe(joiner.member)
-        self.due = min((joiner.at for joiner in self._joiners.values()), default=inf)
+
+    def _schedule(self, joiner: Joiner, at: float) -> None:
+        joiner.at = at
+        self._order += 1
+        heappush(self._heap, (at, self._order, joiner))
+
+    def _drop(self, joiner: Joiner) -> None:
+        del self._joiners[joiner.member.endpoint]
+        self._room += footprint.of_joiner(joiner.member)

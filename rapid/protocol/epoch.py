@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 from math import inf
 from random import Random
 
-from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Rank
+from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Promise, Rank
 from rapid.consensus.instance import Instance
 from rapid.consensus.quorum import classic_quorum, tolerance
 from rapid.detection.alert import Alert, Status
-from rapid.detection.cut_detector import CutDetector, ring_bits
+from rapid.detection.cut_detector import CutDetector, Tally, ring_bits
+from rapid.overlay import footprint
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import Endpoint, Member
@@ -20,13 +22,26 @@ from rapid.protocol.messages import Facts
 from rapid.protocol.outbox import Outbox
 from rapid.settings import Settings
 
+RANKS = 64
+"""The highest ranks, of which all is kept that is said: lower ones cannot win any more. Rounds follow each
+other for as long as the quorum is gone, so there is no end to their number."""
+ROUNDS_AHEAD = 1 << 16
+"""Rounds that a peer may be ahead: what a quorum that was gone for days has made of them."""
+PROPOSALS = 1024
+"""Proposals that peers may make; of more, those that a coordinator has picked, as many again."""
+PROPOSALS_ROOM = 64 * 1024 * 1024
+"""Bytes for these; as many again for those that a coordinator has picked."""
+OWN_JOINERS = 1 << 15
+"""Joiners that this member itself reports in one epoch."""
+
 
 class Epoch:
     """All facts of one configuration, and what follows from them.
 
     Thrown away with its timers when ``decided`` is set. A subject that stays unstable for
     ``reinforcement_timeout`` is echoed by all its observers, a joiner by those that reach it, for
-    which ``observe`` is called; after as long again it blocks no more. When more members seem to
+    which ``observe`` is called; after as long again it blocks no more. A joiner holds up removals for
+    no longer than ``batch_limit``: its observers may be the next to go. When more members seem to
     have failed than a majority bears, the members agree to begin afresh instead: a cut without any
     change gives a new epoch, without the old one's alerts.
     """
@@ -55,24 +70,31 @@ class Epoch:
             me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval,
             outbox.send,
         )  # fmt: skip
-        bearable = configuration.size - classic_quorum(configuration.size)
-        self.detector = CutDetector(configuration, settings.h, settings.l, bearable)
+        self._bearable = configuration.size - classic_quorum(configuration.size)
+        self.detector = CutDetector(configuration, settings.h, settings.l, self._bearable)
         self.instance = Instance(configuration.size, index)
         self.batch = AlertBatch(settings)
         self.bodies: dict[CutDigest, Cut] = {}
+        self._bodies_size = 0
+        self._ranks: dict[Rank, None] = {}
         self.proposal: Cut | None = None
         self._proposed_at = inf
         self._recover_at = inf
         self._recoveries = 0
         self._own: dict[tuple[Member, bool], int] = {}
-        self._unstable_since: dict[Member, float] = {}
-        self._reinforced: dict[Member, None] = {}
+        self._unstable_since: dict[Tally, float] = {}
+        """In the order of time; some are not unstable any longer."""
+        self._reinforced: dict[Tally, None] = {}
+        self._yield_at = inf
         self._quorum_at = inf
         self.quorum_lost = False
 
     @property
     def due(self) -> float:
-        return min(self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at)
+        return min(
+            self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at,
+            self._yield_at,
+        )  # fmt: skip
 
     @property
     def decided(self) -> Cut | None:
@@ -86,6 +108,9 @@ class Epoch:
         said = self._own.get(key, 0)
         if not rings & ~said:
             return
+        if not said and len(self._own) >= OWN_JOINERS and status is Status.UP:
+            self._stats["dropped:own alerts"] += 1
+            return
         self._own[key] = said | rings
         if status is not Status.UP:
             subject = key[0]
@@ -93,7 +118,7 @@ class Epoch:
 
     def receive(self, facts: Facts, now: float) -> None:
         """Merge what a peer knows of this epoch."""
-        source = facts.sender
+        source, conflicts = facts.sender, self.instance.conflicts
         for alert in facts.alerts:
             self._add_alert(alert, source, now)
         for cut in facts.proposals:
@@ -103,24 +128,24 @@ class Epoch:
                 self.gossip.append(prepare, source, now)
                 self._postpone_recovery(now)
         for promise in facts.promises:
-            if self._plausible(promise.rank) and self._known_voters(promise.voters):
-                if (promise.digest is None) != (promise.vrank == NO_RANK) or promise.vrank >= promise.rank:
-                    self._stats["rejected:promise contradicts itself"] += 1
-                elif new := self.instance.add_promise(promise):
-                    self.gossip.append(promise._replace(voters=new), source, now)
+            known = self._known_voters(promise.voters) and self._consistent(promise)
+            if known and self._plausible(promise.rank) and (new := self.instance.add_promise(promise)):
+                self.gossip.append(promise._replace(voters=new), source, now)
         for accept in facts.accepts:
             if self._plausible(accept.rank) and self.instance.add_accept(accept):
                 self.gossip.append(accept, source, now)
         for vote in facts.votes:
-            plausible = vote.rank == FAST or self._plausible(vote.rank)
-            if plausible and self._known_voters(vote.voters) and (new := self.instance.add_vote(vote)):
+            known = self._known_voters(vote.voters) and (vote.rank == FAST or self._plausible(vote.rank))
+            if known and (new := self.instance.add_vote(vote)):
                 self.gossip.append(vote._replace(voters=new), source, now)
+        if self.instance.conflicts > conflicts:
+            self._stats["rejected:word against an earlier one"] += self.instance.conflicts - conflicts
         self._speak(now)
         self._evaluate(now)
 
     def adopt(self, cut: Cut) -> bool:
         """Take a decision that another member made; False when it cannot be one of this epoch."""
-        if self.instance.decided not in (None, cut.digest) or self.configuration.problem(cut):
+        if self.instance.decided not in (None, cut.digest) or self._problem(cut):
             return False
         self.bodies[cut.digest] = cut
         self.instance.decided = cut.digest
@@ -134,11 +159,13 @@ class Epoch:
             self._evaluate(now)
         if now >= self._reinforce_at:
             self._reinforce(now)
+        if now >= self._yield_at:
+            self._yield(now)
         if now >= self._recover_at and self.decided is None:
             self._recoveries += 1
             self._stats["classic rounds"] += 1
             self._recover_at = now + self._patience()
-            self.instance.coordinate(self.instance.highest_round + 1)
+            self.instance.coordinate(min(self.instance.highest_round + 1, ROUND_LIMIT - 1))
             self._speak(now)
         if now >= self._quorum_at:
             self._quorum_at = inf
@@ -151,8 +178,8 @@ class Epoch:
         problem = self.detector.problem(alert)
         if problem is not None:
             self._stats[f"rejected:alert: {problem}"] += 1
-        elif self.detector.add(alert):
-            self.gossip.append(alert, source, now)
+        elif (new := self.detector.add(alert)) is not None:
+            self.gossip.append(new, source, now)
 
     def _evaluate(self, now: float) -> None:
         """Look at the tallies anew: watch the unstable, propose when there are none."""
@@ -165,10 +192,13 @@ class Epoch:
             if self.proposal is not None:
                 self._stats["fresh beginnings proposed"] += self.proposal.size == 0
                 self._propose(self.proposal, now)
-        since = self._unstable_since
-        self._unstable_since = {
-            tally.subject: since.get(tally.subject, now) for tally in self.detector.unstable
-        }
+        for tally in self.detector.take_unstable():
+            self._unstable_since[tally] = now
+        if self.proposal is not None or not self.detector.removals_wait:
+            self._yield_at = inf
+        elif self._yield_at == inf:
+            self._yield_at = now + self._settings.batch_limit
+        self._recover_early(now)
 
     def _propose(self, cut: Cut, now: float) -> None:
         self._proposed_at = now
@@ -180,30 +210,39 @@ class Epoch:
 
     @property
     def _reinforce_at(self) -> float:
-        oldest = min(self._unstable_since.values(), default=inf)
+        oldest = next(iter(self._unstable_since.values()), inf)
         return oldest + self._settings.reinforcement_timeout
 
     def _reinforce(self, now: float) -> None:
         """Paper section 4.2: echo what was unstable for too long, on every edge held here."""
-        for tally in self.detector.unstable:
-            subject = tally.subject
-            since = self._unstable_since.get(subject, inf)
-            if since + self._settings.reinforcement_timeout > now:
+        timeout = self._settings.reinforcement_timeout
+        due = takewhile(lambda tally: self._unstable_since[tally] + timeout <= now, self._unstable_since)
+        for tally in list(due):
+            del self._unstable_since[tally]
+            if not self.detector.is_unstable(tally):
                 continue
-            self._unstable_since[subject] = now
-            if subject in self._reinforced:
+            if tally in self._reinforced:
                 self._stats["unstable subjects expired"] += 1
                 self.detector.expire(tally)
                 continue
-            self._reinforced[subject] = None
-            of = self.configuration.subjects if tally.up else self.configuration.observers
-            rings = ring_bits(of(subject.endpoint), self._me) & ~tally.rings
+            self._reinforced[tally] = None
+            self._unstable_since[tally] = now
+            rings = ring_bits(tally.watchers, self._me) & ~tally.rings
             if rings:
                 self._stats["reinforcements"] += 1
                 if tally.up:
-                    self._observe(subject)
+                    self._observe(tally.subject)
                 else:
-                    self.alert(subject, Status.DOWN, rings, now)
+                    self.alert(tally.subject, Status.DOWN, rings, now)
+        self._evaluate(now)
+
+    def _yield(self, now: float) -> None:
+        """Removals have waited for joiners long enough: those get in with the next view."""
+        self._yield_at = inf
+        for tally in self.detector.unstable:
+            if tally.up:
+                self._stats["joiners passed over"] += 1
+                self.detector.expire(tally)
         self._evaluate(now)
 
     # -- agreement
@@ -211,10 +250,17 @@ class Epoch:
     def _learn(self, cut: Cut, source: Endpoint | None, now: float) -> None:
         if cut.digest in self.bodies:
             return
-        problem = self.configuration.problem(cut)
-        if problem is not None:
+        if self._problem(cut) is not None:
             self._stats["rejected:proposal does not apply"] += 1
             return
+        size = footprint.of_cut(cut)
+        wanted = cut.digest == self.instance.decided or cut.digest in self.instance.accepts.values()
+        rooms = 2 if wanted else 1
+        full = len(self.bodies) >= rooms * PROPOSALS or self._bodies_size + size > rooms * PROPOSALS_ROOM
+        if full and source is not None:
+            self._stats["dropped:proposal"] += 1
+            return
+        self._bodies_size += size
         self.bodies[cut.digest] = cut
         self.gossip.append(cut, source, now)
         self.instance.learn(cut.digest)
@@ -224,18 +270,29 @@ class Epoch:
         """Log what the instance said; start recovery early where the fast round cannot win."""
         said, self.instance.said = self.instance.said, []
         for statement in said:
-            self.gossip.append(statement, None, now)
-        if self.instance.decided is not None or self._recoveries != 0:
+            if statement.rank == FAST or self._keep(statement.rank):
+                self.gossip.append(statement, None, now)
+        self._recover_early(now)
+
+    def _recover_early(self, now: float) -> None:
+        """Do not wait for a fast round that cannot win: votes are split, or too many members are gone."""
+        instance = self.instance
+        if not self.bodies or instance.decided is not None or self._recoveries != 0:
             return
-        hopeless = self.instance.fast_round_lost or (
-            self.proposal is not None and len(self.proposal.removed) > tolerance(self.configuration.size)
-        )
-        if hopeless and self.instance.highest_round == FAST.round:
+        silent = 0
+        for endpoint in self.detector.failing:
+            index = self.configuration.index(endpoint)
+            silent |= 0 if index is None else 1 << index
+        going = len(self.proposal.removed) if self.proposal is not None else 0
+        hopeless = instance.fast_round_lost(silent) or going > tolerance(self.configuration.size)
+        if hopeless and instance.highest_round == FAST.round:
             self._recover_at = min(self._recover_at, now + self._turn() * self._settings.fallback_stagger)
 
     def _turn(self) -> int:
-        """How many members coordinate before this one: ring-0 order, without those to be removed."""
-        going = {removal.endpoint for removal in self.proposal.removed} if self.proposal else set()
+        """How many members coordinate before this one: ring-0 order, without those that are going."""
+        going = set(self.detector.failing)
+        if self.proposal is not None:
+            going |= {removal.endpoint for removal in self.proposal.removed}
         turn = 0
         for endpoint in self.configuration.endpoints:
             if endpoint == self._me:
@@ -255,15 +312,45 @@ class Epoch:
         if self._recover_at < inf or self.bodies:
             self._recover_at = now + self._patience()
 
+    def _problem(self, cut: Cut) -> str | None:
+        """Why nobody can have agreed on this cut."""
+        if sum(not removal.left for removal in cut.removed) > self._bearable:
+            return "it removes some of those who must have agreed"
+        return self.configuration.problem(cut)
+
     def _plausible(self, rank: Rank) -> bool:
-        limit = min(ROUND_LIMIT, self.instance.highest_round + 1024)
+        """Whether to take what is said of a classic rank."""
+        limit = min(ROUND_LIMIT - 1, self.instance.highest_round + ROUNDS_AHEAD)
         if FAST.round < rank.round <= limit and rank.coordinator < self.configuration.size:
-            return True
+            return self._keep(rank)
         self._stats["rejected:implausible rank"] += 1
         return False
 
+    def _keep(self, rank: Rank) -> bool:
+        """Whether this is one of the highest ranks; what is said of others is forgotten."""
+        if rank in self._ranks:
+            return True
+        self._ranks[rank] = None
+        if len(self._ranks) <= RANKS:
+            return True
+        lowest = min(self._ranks)
+        del self._ranks[lowest]
+        self.instance.forget(lowest)
+        self.gossip.forget(lowest)
+        self._stats["ranks forgotten"] += 1
+        return lowest != rank
+
+    def _consistent(self, promise: Promise) -> bool:
+        """Whether there may have been such a last vote: none at all, or one below the rank promised."""
+        vrank = promise.vrank
+        voted = vrank == FAST or (vrank.round > FAST.round and vrank.coordinator < self.configuration.size)
+        if vrank < promise.rank and (voted if promise.digest is not None else vrank == NO_RANK):
+            return True
+        self._stats["rejected:promise contradicts itself"] += 1
+        return False
+
     def _known_voters(self, voters: int) -> bool:
-        if voters >> self.configuration.size == 0:
+        if voters and voters >> self.configuration.size == 0:
             return True
         self._stats["rejected:voter is no member"] += 1
         return False

@@ -7,20 +7,24 @@ from math import inf
 
 import xxhash
 
-from rapid.consensus.facts import Accept, Prepare, Promise, Vote
+from rapid.consensus.facts import Accept, Prepare, Promise, Rank, Vote
+from rapid.consensus.instance import Statement
 from rapid.detection.alert import Alert
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint
 from rapid.protocol.messages import Facts
 
-Fact = Alert | Cut | Prepare | Promise | Accept | Vote
+Fact = Alert | Cut | Statement
+COMPACTION = 64
+"""After so many ranks were forgotten the log is rid of them."""
 
 
 class Gossip:
     """Spreads facts to the neighbours in batches; nothing goes twice to one neighbour, nor back.
 
     A first batch leaves at once, the next no sooner than ``interval`` seconds later, so that what
-    arrives in between travels together. ``due`` is the next time to :meth:`wake`.
+    arrives in between travels together. ``due`` is the next time to :meth:`wake`. ``digest`` is 64 bits
+    that two members share when they know the same facts, however they arrived.
     """
 
     def __init__(
@@ -41,15 +45,40 @@ class Gossip:
         self._log: list[tuple[Fact, Endpoint | None]] = []
         self._cursors = dict.fromkeys(self.neighbours, 0)
         self._last = -inf
-        self._digest: int | None = 0
+        self._said: dict[Rank, dict[Statement, int]] = {}
+        """Who is known to have said what, at each rank that was not forgotten."""
+        self._forgotten = 0
+        self._everything: dict[bool, Facts] = {}
+        self.digest = 0
         self.due = inf
 
     def append(self, fact: Fact, source: Endpoint | None, now: float) -> None:
         """A fact that was not known here before; ``source`` told it, None when it is our own."""
+        if isinstance(fact, Alert):
+            subject = fact.subject
+            name = (fact.observer, subject.endpoint, bytes(subject.node_id), int(fact.status))
+            self.digest ^= _mark(name, fact.rings)
+        elif isinstance(fact, Cut):
+            self.digest ^= _mark(fact.digest, 1)
+        else:
+            statement, bits = _parted(fact)
+            said = self._said.setdefault(fact.rank, {})
+            known = said.get(statement, 0)
+            said[statement] = known | bits
+            self.digest ^= _mark(statement, bits & ~known)
         self._log.append((fact, source))
-        self._digest = None
+        self._everything.clear()
         if self.due == inf and self.neighbours:
             self.due = max(now, self._last + self._interval)
+
+    def forget(self, rank: Rank) -> None:
+        """What was said of this rank is no fact any more; it must not come again."""
+        for statement, bits in self._said.pop(rank, {}).items():
+            self.digest ^= _mark(statement, bits)
+        self._everything.clear()
+        self._forgotten += 1
+        if self._forgotten >= COMPACTION:
+            self._compact()
 
     def wake(self, now: float) -> None:
         if now < self.due:
@@ -57,7 +86,7 @@ class Gossip:
         self.due = inf
         self._last = now
         end = len(self._log)
-        batches: dict[int, Facts] = {}
+        batches: dict[int, Facts | None] = {}
         for neighbour in self.neighbours:
             start = self._cursors[neighbour]
             if start == end:
@@ -65,18 +94,21 @@ class Gossip:
             self._cursors[neighbour] = end
             span = self._log[start:end]
             if any(source == neighbour for _, source in span):
-                span = [entry for entry in span if entry[1] != neighbour]
-                if span:
-                    self._send(neighbour, self._batch(span))
-                continue
-            batch = batches.get(start)
-            if batch is None:
-                batch = batches[start] = self._batch(span)
-            self._send(neighbour, batch)
+                batch = self._batch([entry for entry in span if entry[1] != neighbour])
+            else:
+                if start not in batches:
+                    batches[start] = self._batch(span)
+                batch = batches[start]
+            if batch is not None:
+                self._send(neighbour, batch)
 
     def everything(self, complete: bool) -> Facts:
         """All facts at once, to level with a peer."""
-        return self._batch(self._log, complete)
+        facts = self._everything.get(complete)
+        if facts is None:
+            facts = self._batch(self._log, complete) or self._facts(complete=complete)
+            self._everything[complete] = facts
+        return facts
 
     def knows(self, neighbour: Endpoint, cut: Cut) -> bool:
         """Whether this neighbour was sent this body, or told it."""
@@ -86,14 +118,8 @@ class Gossip:
                 return at < cursor or source == neighbour
         return False
 
-    @property
-    def digest(self) -> int:
-        """64 bits that two members share when they know the same facts, however they arrived."""
-        if self._digest is None:
-            self._digest = digest_of(self._batch(self._log))
-        return self._digest
-
-    def _batch(self, span: Sequence[tuple[Fact, Endpoint | None]], complete: bool = False) -> Facts:
+    def _batch(self, span: Sequence[tuple[Fact, Endpoint | None]], complete: bool = False) -> Facts | None:
+        """These facts without those that were forgotten; None when none are left."""
         alerts: list[Alert] = []
         proposals: list[Cut] = []
         prepares: list[Prepare] = []
@@ -101,24 +127,25 @@ class Gossip:
         promises: dict[Promise, int] = {}
         votes: dict[Vote, int] = {}
         for fact, _ in span:
-            if isinstance(fact, Vote):
+            if isinstance(fact, Alert):
+                alerts.append(fact)
+            elif isinstance(fact, Cut):
+                proposals.append(fact)
+            elif fact.rank not in self._said:
+                continue
+            elif isinstance(fact, Vote):
                 key = Vote(fact.rank, fact.digest, 0)
                 votes[key] = votes.get(key, 0) | fact.voters
-            elif isinstance(fact, Alert):
-                alerts.append(fact)
             elif isinstance(fact, Promise):
                 last = Promise(fact.rank, fact.vrank, fact.digest, 0)
                 promises[last] = promises.get(last, 0) | fact.voters
-            elif isinstance(fact, Cut):
-                proposals.append(fact)
             elif isinstance(fact, Prepare):
                 prepares.append(fact)
             else:
                 accepts.append(fact)
-        return Facts(
-            self._me,
-            self._cluster_id,
-            self._version,
+        if not (alerts or proposals or prepares or promises or accepts or votes):
+            return None
+        return self._facts(
             tuple(alerts),
             tuple(proposals),
             tuple(prepares),
@@ -128,17 +155,46 @@ class Gossip:
             complete,
         )
 
+    def _facts(
+        self,
+        alerts: tuple[Alert, ...] = (),
+        proposals: tuple[Cut, ...] = (),
+        prepares: tuple[Prepare, ...] = (),
+        promises: tuple[Promise, ...] = (),
+        accepts: tuple[Accept, ...] = (),
+        votes: tuple[Vote, ...] = (),
+        complete: bool = False,
+    ) -> Facts:
+        return Facts(
+            self._me, self._cluster_id, self._version, alerts, proposals, prepares, promises, accepts, votes,
+            complete,
+        )  # fmt: skip
 
-def digest_of(facts: Facts) -> int:
-    """Name a set of facts, whatever order it came in."""
-    rings: dict[tuple[object, ...], int] = {}
-    for alert in facts.alerts:
-        key = (alert.observer, alert.subject.endpoint, bytes(alert.subject.node_id), int(alert.status))
-        rings[key] = rings.get(key, 0) | alert.rings
-    lines = [repr((key, bits)) for key, bits in rings.items()]
-    lines += [cut.digest.hex() for cut in facts.proposals]
-    for group in (facts.prepares, facts.promises, facts.accepts, facts.votes):
-        lines += [repr(fact) for fact in group]
-    if not lines:
-        return 0
-    return xxhash.xxh64_intdigest("\n".join(sorted(lines)).encode())
+    def _compact(self) -> None:
+        """Rid the log of what was forgotten."""
+        log, self._log = self._log, []
+        places = [0]
+        for entry in log:
+            fact = entry[0]
+            if isinstance(fact, Alert | Cut) or fact.rank in self._said:
+                self._log.append(entry)
+            places.append(len(self._log))
+        self._cursors = {neighbour: places[cursor] for neighbour, cursor in self._cursors.items()}
+        self._forgotten = 0
+
+
+def _parted(statement: Statement) -> tuple[Statement, int]:
+    """What is said, and who says it, as a bitmap."""
+    if isinstance(statement, Promise | Vote):
+        return statement._replace(voters=0), statement.voters
+    return statement, 1
+
+
+def _mark(name: object, bits: int) -> int:
+    """64 bits for a name and each bit of a bitmap, taken together by exclusive or."""
+    mark, encoded = 0, repr(name).encode()
+    while bits:
+        lowest = bits & -bits
+        mark ^= xxhash.xxh64_intdigest(encoded, lowest.bit_length())
+        bits ^= lowest
+    return mark

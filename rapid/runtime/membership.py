@@ -8,8 +8,6 @@ from random import Random
 
 from rapid import view as told
 from rapid.errors import JoinError, QuorumError, StateError
-from rapid.overlay.configuration import Configuration
-from rapid.overlay.cut import Removal
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.node import Node
 from rapid.protocol.outputs import (
@@ -18,14 +16,12 @@ from rapid.protocol.outputs import (
     Installed,
     JoinFailed,
     Left,
-    OtherCluster,
-    QuorumLost,
-    QuorumRestored,
     RefoundingRefused,
 )
 from rapid.runtime.driver import Core, Driver, promise
 from rapid.runtime.feed import Feed
 from rapid.runtime.options import Options
+from rapid.telling import Telling
 
 
 class Membership:
@@ -33,14 +29,13 @@ class Membership:
 
     def __init__(self, feed: Feed, options: Options) -> None:
         self._feed = feed
+        self._telling = Telling()
         self._expected = options.bootstrap_expect
         self._joined: Future[told.View] = promise()
         self._left: Future[bool] = promise()
         self._forced: Future[told.View] | None = None
         self._bound: Future[Endpoint] | None = None
         self._node: Node | None = None
-        self._resuming = False
-        """The next view does not follow from the last one given."""
 
         def make(me: Endpoint, rng: Random) -> Core:
             self._node = Node(
@@ -98,17 +93,18 @@ class Membership:
     # on the driver's thread
 
     def _happened(self, event: Event) -> None:
+        before = self._telling.view
+        change = self._telling.change(event)
+        if change is not None:
+            self._feed.publish(change)
         match event:
-            case Installed(configuration):
-                before = self._feed.view
-                self._feed.publish(self._change(event))
-                view = self._feed.view
-                assert view is not None, "a view was just published"
+            case Installed():
+                view = self._telling.view
+                assert view is not None, "it was just installed"
                 if not self._joined.done() and view.size >= self._expected:
                     self._joined.set_result(view)
-                forced = self._forced is not None and not self._forced.done()
-                if forced and before is not None and before.cluster_id != str(configuration.cluster_id):
-                    assert self._forced is not None
+                forced = before is not None and before.cluster_id != view.cluster_id
+                if forced and self._forced is not None and not self._forced.done():
                     self._forced.set_result(view)
             case JoinFailed(reason):
                 if not self._joined.done():
@@ -116,23 +112,14 @@ class Membership:
             case Left(agreed):
                 if not self._left.done():
                     self._left.set_result(agreed)
-            case Evicted(cluster_id, version, rejoining):
-                self._feed.publish(told.Evicted(str(cluster_id), version, rejoining))
-                self._resuming = True
-                if not rejoining:
-                    if not self._left.done():
-                        # a member that is leaving has what it wants
-                        self._left.set_result(True)
-                    self._driver.stop()
-            case OtherCluster(endpoint, cluster_id, size, merging):
-                self._feed.publish(told.OtherCluster(endpoint, str(cluster_id), size, merging))
+            case Evicted(rejoining=False):
+                if not self._left.done():
+                    # a member that is leaving has what it wants
+                    self._left.set_result(True)
+                self._driver.stop()
             case RefoundingRefused(reason):
                 if self._forced is not None and not self._forced.done():
                     self._forced.set_exception(QuorumError(reason))
-            case QuorumLost(version):
-                self._feed.publish(told.QuorumLost(version))
-            case QuorumRestored(version):
-                self._feed.publish(told.QuorumRestored(version))
 
     def _ended(self, error: BaseException | None) -> None:
         self._feed.close(error)
@@ -144,32 +131,6 @@ class Membership:
                 ending.__cause__ = error
                 future.set_exception(ending)
 
-    def _change(self, installed: Installed) -> told.ViewChange | told.ViewsSkipped:
-        before, view = self._feed.view, view_of(installed.configuration)
-        if before is None:
-            return told.ViewChange(view, view.members, ())
-        resuming, self._resuming = self._resuming, False
-        same = before.cluster_id == view.cluster_id
-        if resuming or not same:
-            return told.ViewsSkipped(view, view.version - before.version - 1 if same else 0)
-        if installed.skipped:
-            return told.ViewsSkipped(view, installed.skipped)
-        if installed.cut is not None:
-            return told.ViewChange(view, installed.cut.joined, installed.cut.removed)
-        old, new = set(before.members), set(view.members)
-        return told.ViewChange(
-            view,
-            tuple(member for member in view.members if member not in old),
-            tuple(Removal(m.endpoint, m.node_id) for m in sorted(old - new, key=lambda m: m.endpoint)),
-        )
-
     def _explained(self, reason: str) -> str:
         """The node's reason, and what is known of each seed."""
         return "; ".join([reason, *self._driver.troubles()])
-
-
-def view_of(configuration: Configuration) -> told.View:
-    """What applications are told of a configuration."""
-    return told.View(
-        str(configuration.cluster_id), configuration.version, str(configuration.digest), configuration.members
-    )

@@ -12,7 +12,7 @@ import grpc
 
 from rapid.errors import IdentityError, WireError
 from rapid.overlay.member import Endpoint
-from rapid.proto.frames import FrameReader, FrameWriter
+from rapid.proto.frames import MESSAGE_LIMIT, FrameReader, FrameWriter
 from rapid.runtime.credentials import described, handshake_trouble, presented
 from rapid.runtime.tls import covers, name_of
 
@@ -26,6 +26,12 @@ GREETING = (("rapid", "1"),)
 """The initial metadata by which a member tells that the stream to it is open."""
 WRITE_TIMEOUT = 10.0
 """Seconds that a peer may leave a frame unread before its stream is given up."""
+STALLED = 20.0
+"""Seconds that the rest of a message that came in part may take to go on, before its stream is given up."""
+QUEUE_ROOM = 2 * MESSAGE_LIMIT
+"""Bytes that may wait for one peer; beyond it the oldest is dropped, as beyond the queue's limit."""
+LARGE = 64 * 1024
+"""Bytes from which a message is looked at for that."""
 KEEPALIVE = 5.0
 """Seconds of silence after which the connection is pinged: a healed link is not left to TCP's timers."""
 
@@ -43,13 +49,13 @@ def target(endpoint: Endpoint) -> str:
     return f"ipv{version}:{endpoint}"
 
 
-class _Stream:
+class Stream:
     """A bounded queue of encoded messages, and a writer that runs only while there are some."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._queue: deque[bytes] = deque()
-        self._reader = FrameReader(transport.settings.message_limit)
+        self._reader = FrameReader(transport.settings.message_limit, held=transport.held)
         self._writer = FrameWriter(transport.me, transport.settings.message_limit)
         self._sender: Endpoint | None = None
         self.writing: asyncio.Task[None] | None = None
@@ -57,12 +63,21 @@ class _Stream:
         self.last_put = 0.0
 
     def put(self, message: bytes) -> None:
-        """Queue an encoded message; when the queue is full the oldest is dropped and counted."""
+        """Queue an encoded message; when the queue is full the oldest is dropped and counted.
+
+        A message so large that the peer would end the stream for it is dropped itself.
+        """
         self.last_put = asyncio.get_running_loop().time()
-        if len(self._queue) >= self._transport.settings.queue_limit:
-            self._queue.popleft()
+        if len(message) > MESSAGE_LIMIT:
+            self._transport.stats["dropped:size"] += 1
+            return
+        queue = self._queue
+        while len(queue) >= self._transport.settings.queue_limit or (
+            len(message) > LARGE and queue and sum(map(len, queue)) + len(message) > QUEUE_ROOM
+        ):
+            queue.popleft()
             self._transport.stats["dropped:queue"] += 1
-        self._queue.append(message)
+        queue.append(message)
         if self.writing is None:
             self.writing = self._transport.spawn(self._write())
 
@@ -78,6 +93,25 @@ class _Stream:
 
     async def _write(self) -> None:
         raise NotImplementedError
+
+    async def _receive(self, call: Any) -> None:
+        """Hand over each frame until the peer ends the stream.
+
+        Raises :class:`WireError` or :class:`IdentityError` on what the peer may not send, TimeoutError when
+        it stops in the middle of a message, or what gRPC raises when the stream broke.
+        """
+        try:
+            while True:
+                async with asyncio.timeout(STALLED if self._reader.unfinished else None):
+                    frame = await call.read()
+                if frame is grpc.aio.EOF:
+                    return
+                self._transport.deliver(self._reader, frame, self)
+        except TimeoutError:
+            self._transport.stats["malformed:stalled"] += 1
+            raise
+        finally:
+            self._reader.close()
 
     async def _write_queue(self, call: Any) -> None:
         """Write until the queue is empty. Raises TimeoutError, or what gRPC raises when it ended."""
@@ -100,7 +134,7 @@ class _Stream:
             self._queue.clear()
 
 
-class InboundStream(_Stream):
+class InboundStream(Stream):
     """A stream that a peer has opened to us; the token to reply with."""
 
     def __init__(self, transport: Transport, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
@@ -112,10 +146,11 @@ class InboundStream(_Stream):
         context = self._context
         try:
             await context.send_initial_metadata(GREETING)
-            while (frame := await context.read()) is not grpc.aio.EOF:
-                self._transport.deliver(self._reader, frame, self)
+            await self._receive(context)
         except WireError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"malformed {error.reason}")
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the rest of a message did not come")
         except IdentityError as error:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
         except _ENDED:
@@ -145,7 +180,7 @@ class InboundStream(_Stream):
             self.writing = None
 
 
-class OutboundStream(_Stream):
+class OutboundStream(Stream):
     """Our stream to a peer, on a channel of its own. Opened by the first message."""
 
     def __init__(self, transport: Transport, endpoint: Endpoint, *, opens_at: float) -> None:
@@ -224,10 +259,11 @@ class OutboundStream(_Stream):
 
     async def _read(self) -> None:
         try:
-            while (frame := await self._call.read()) is not grpc.aio.EOF:
-                self._transport.deliver(self._reader, frame, self)
+            await self._receive(self._call)
         except WireError as error:
             self._fail(None, f"it sent a malformed {error.reason}")
+        except TimeoutError:
+            self._fail(None, "the rest of a message did not come")
         except IdentityError as error:
             self._fail(None, str(error))
         except _ENDED:

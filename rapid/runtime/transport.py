@@ -14,10 +14,10 @@ import structlog
 from rapid.errors import BindError, IdentityError, WireError
 from rapid.overlay.member import Endpoint
 from rapid.proto.codec import Encoder
-from rapid.proto.frames import FrameReader
+from rapid.proto.frames import FrameReader, Held
 from rapid.protocol.messages import Message
 from rapid.runtime.credentials import Credentials
-from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, target
+from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream, target
 from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 
@@ -27,6 +27,10 @@ REOPEN = 0.05
 """Seconds between a failure of a peer's stream and the next try, so that no failure spins."""
 HANDSHAKE = 20.0
 """Seconds that who connects has until HTTP/2 is spoken; then the connection is closed."""
+STREAMS_LIMIT = 8192
+"""Streams to peers; as many from peers. One more to a peer closes that which was not used the longest."""
+FAILURES_LIMIT = 4096
+"""Peers of which it is known why the last stream to them failed."""
 DEPARTURE = 0.25
 """Seconds that what is queued may take to leave at :meth:`Transport.close`."""
 
@@ -64,6 +68,7 @@ class Transport:
     ) -> None:
         self.settings = settings
         self.stats = stats
+        self.held = Held()
         self.received = received
         self.tls = tls
         self._failed = failed
@@ -137,16 +142,19 @@ class Transport:
         if self._closed:
             self.stats["dropped:closed"] += 1
             return
-        stream = self._outbound.get(to)
+        stream = self._outbound.pop(to, None)
         if stream is None:
             since = self._failures.get(to, (0.0, ""))[0]
             stream = OutboundStream(self, to, opens_at=since + REOPEN)
-            self._outbound[to] = stream
+            if len(self._outbound) >= STREAMS_LIMIT:
+                self.stats["streams closed for others"] += 1
+                self._outbound.pop(next(iter(self._outbound))).close()
+        self._outbound[to] = stream  # the last one now: they stand in the order of use
         stream.put(self._encoder.encode(message))
 
     def reply(self, token: Hashable, message: Message) -> None:
         """Queue a message for the stream that ``token`` was received with; counted when it is gone."""
-        if not isinstance(token, InboundStream | OutboundStream) or token.closed or self._closed:
+        if not isinstance(token, Stream) or token.closed or self._closed:
             self.stats["dropped:reply"] += 1
             return
         token.put(self._encoder.encode(message))
@@ -188,7 +196,7 @@ class Transport:
             target(endpoint), self._credentials.channel(), options=[*options, *self._credentials.options]
         )
 
-    def deliver(self, reader: FrameReader, frame: bytes, stream: InboundStream | OutboundStream) -> None:
+    def deliver(self, reader: FrameReader, frame: bytes, stream: Stream) -> None:
         """Hand over the messages of a frame.
 
         Raises :class:`WireError` or :class:`IdentityError` when the stream must end.
@@ -218,13 +226,21 @@ class Transport:
         if self._outbound.get(endpoint) is stream:
             del self._outbound[endpoint]
         self.stats["streams failed"] += 1
+        self._failures.pop(endpoint, None)
         self._failures[endpoint] = asyncio.get_running_loop().time(), reason
+        if len(self._failures) > FAILURES_LIMIT:
+            del self._failures[next(iter(self._failures))]
         if not self._closed:
             self._failed(endpoint, refused)
 
-    def inbound_opened(self, stream: InboundStream) -> None:
+    def inbound_opened(self, stream: InboundStream) -> bool:
+        """Whether there is room for another stream."""
+        if len(self._inbound) >= STREAMS_LIMIT:
+            self.stats["rejected:stream"] += 1
+            return False
         self.stats["streams accepted"] += 1
         self._inbound.add(stream)
+        return True
 
     def inbound_closed(self, stream: InboundStream) -> None:
         self._inbound.discard(stream)
@@ -279,7 +295,8 @@ class _Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyped
 
     async def _exchange(self, _: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         stream = InboundStream(self._transport, context)
-        self._transport.inbound_opened(stream)
+        if not self._transport.inbound_opened(stream):
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
         try:
             await stream.run()
         finally:

@@ -67,7 +67,8 @@ class Life:
 
     __slots__ = (
         "_local", "_rate", "_since", "alive", "arrivals", "between", "busy_until", "done", "events", "inbox",
-        "node", "node_id", "number", "ordinal", "paused", "place", "refusals", "seeds", "token", "views", "wake_at",
+        "node", "node_id", "number", "ordinal", "paused", "place", "refusals", "seeds", "token", "views",
+        "wake_at",
     )  # fmt: skip
 
     def __init__(self, place: Place, number: int, node: Node, now: float, clock: float) -> None:

@@ -54,9 +54,11 @@ class Swarm:
     def __init__(self, seed: int, *, make_node: Callable[..., Node] = Node, canary: bool = False) -> None:
         self.seed = seed
         self.rng = rng = Random(f"{seed}/swarm")
+        # with L above a third of K the loss of few observers keeps a crash below L: it is noise then
+        k = rng.randint(4, 10)
         settings = rng.choice((
             Settings.lan(), Settings.lan(), Settings.local(),
-            Settings.lan(k=rng.randint(4, 10), h=4, l=rng.randint(1, 4)),
+            Settings.lan(k=k, h=4, l=rng.randint(1, k // 3)),
             Settings.lan(everyone_limit=rng.randint(1, 12), gossip_interval=0.05),
             Settings.lan(history=1, fallback_delay=0.2, fallback_stagger=0.02),
         ))  # fmt: skip
@@ -89,15 +91,19 @@ class Swarm:
         return Outcome(self.seed, world.trace.hash, world.events, stats, self.faults, problem, trace)
 
     def populate(self) -> list[Endpoint]:
-        """Addresses that find each other in one of several ways."""
+        """Addresses that find each other in one of several ways.
+
+        A first seed that comes back while it cannot reach the others founds a cluster of its own, as it
+        must: with several seeds only merging is sure to end in one.
+        """
         world, size, way = self.world, self.size, self.rng.random()
         first = [f"m{number}:7400" for number in range(3)]
         if way < 0.4:
             return world.add_members(size)
         if way < 0.7:
-            return world.add_members(size, seeds=first)
+            return world.add_members(size, seeds=first, merge=True)
         if way < 0.85:
-            return world.add_members(size, seeds=first, expected=self.rng.randint(2, 3))
+            return world.add_members(size, seeds=first, merge=True, expected=self.rng.randint(2, 3))
         # two that found a cluster of their own: only merging brings them together
         one = world.add(first[0], seeds=first, merge=True)
         other = world.add(first[1], seeds=first[1:], merge=True)
@@ -244,7 +250,14 @@ class Swarm:
     def misfit(self) -> None:
         """A process with other watermarks asks to be let in."""
         settings = self.world.settings
-        other = replace(settings, h=settings.k if settings.h != settings.k else settings.k - 1)
+        if settings.h < settings.k:
+            other = replace(settings, h=settings.k)
+        elif settings.l < settings.h:
+            other = replace(settings, h=settings.h - 1)
+        else:
+            other = (
+                replace(settings, l=settings.l - 1) if settings.l > 1 else replace(settings, k=settings.k - 1)
+            )
         address = Endpoint(f"misfit{len(self.world.places)}", 7400)
         self.world.add(address, settings=other)
         self._misfits[address] = None

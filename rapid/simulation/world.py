@@ -35,6 +35,8 @@ from rapid.simulation.links import BLACK_HOLE, LAN, Distribution, Link
 from rapid.simulation.network import Network
 from rapid.simulation.process import Life, Place, Seen
 from rapid.simulation.trace import Trace, routine
+from rapid.telling import Telling
+from rapid.view import Change
 
 DELIVER, REPLY, HANDLE, WAKE, FAILED, RESUME, ACT = range(7)
 IDLE: Final = 60.0
@@ -286,6 +288,24 @@ class World:
         """Call back with each event that a member's application is told, at that moment."""
         self._listeners.append(listener)
 
+    def follow(self, member: Address, reader: Callable[[Change], object]) -> None:
+        """Call back with every change that the application at this address is told, of all its processes.
+
+        Each process begins with the first view that it is in, as a :class:`rapid.Cluster` does: this is
+        how to test one's own reactions.
+        """
+        place = self._place("member", member)
+        tellings: dict[int, Telling] = {}
+
+        def hear(endpoint: Endpoint, event: Event) -> None:
+            if endpoint == place.endpoint:
+                telling = tellings.setdefault(len(place.lives), Telling())
+                change = telling.change(event)
+                if change is not None:
+                    reader(change)
+
+        self.subscribe(hear)
+
     def watch(self, watcher: Callable[[Endpoint, Message], object]) -> None:
         """Call back with each message that a member sends, as it does; it must not be changed."""
         self._watchers.append(watcher)
@@ -485,6 +505,8 @@ class World:
     def _reply(self, life: Life, reply: Reply) -> None:
         if type(reply.message) is Facts:
             self.invariants.said(life, reply.message)
+        for watcher in self._watchers:
+            watcher(life.place.endpoint, reply.message)
         target = self._lives[reply.token[1]]  # type: ignore[index]  # the tokens are Life.token
         if not target.alive:
             self.counts["replies to a dead process"] += 1
@@ -561,7 +583,8 @@ class World:
 
         The only seed of all would found a second cluster, as its owner would have to know.
         """
-        inside = [life.place.endpoint for life in self.live if life.configuration is not None][:3]
+        members = (life for life in self.live if life.configuration is not None and not life.between)
+        inside = [life.place.endpoint for life in members][:3]
         if place.seeds == (place.endpoint,):
             return tuple(seed for seed in inside if seed != place.endpoint) or place.seeds
         return (*place.seeds, *inside)

@@ -1,4 +1,4 @@
-"""The wire format: lossless for every message, and closed to everything else."""
+"""The wire format of messages: lossless for every one, and closed to everything else."""
 
 from __future__ import annotations
 
@@ -10,138 +10,63 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rapid.consensus.facts import ROUND_LIMIT, Accept, Prepare, Promise, Rank, Vote
-from rapid.detection.alert import Alert, Status
+from rapid.consensus.facts import ROUND_LIMIT
 from rapid.errors import WireError
 from rapid.overlay.configuration import Configuration
-from rapid.overlay.cut import Cut, CutDigest, Removal
+from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.proto import rapid_pb2 as pb
 from rapid.proto.codec import Encoder, decode
-from rapid.proto.frames import FRAME_OVERHEAD, FrameReader, FrameWriter
-from rapid.proto.values import REASONS, VERSION_LIMIT, VOTERS_LIMIT
-from rapid.protocol.messages import (
-    Admitted,
-    ConfigurationRequest,
-    Cuts,
-    Decided,
-    Facts,
-    JoinReply,
-    JoinRequest,
-    Leaving,
-    Message,
-    ObserveRequest,
-    Probe,
-    ProbeAck,
-    Refounded,
-    Restarted,
-    Snapshot,
-    Standing,
+from rapid.proto.frames import FrameWriter
+from rapid.proto.values import (
+    MEMBERS_LIMIT,
+    PROPOSALS_LIMIT,
+    RANKS_LIMIT,
+    REASONS,
+    STATEMENTS_LIMIT,
+    VERSION_LIMIT,
+    VOTERS_LIMIT,
 )
+from rapid.protocol.catch_up import CUTS_LIMIT
+from rapid.protocol.messages import Cuts, Message, Probe, ProbeAck, Refounded, Restarted, Snapshot
 
-ME = Endpoint("10.0.0.1", 7400)
+from .strategies import ANY, ME, messages
+
 LIMIT = 1 << 20
 CLUSTER = ClusterId(b"c" * 16)
 NODE = NodeId(b"n" * 16)
 
-raw_ids = st.binary(min_size=16, max_size=16)
-node_ids = raw_ids.map(NodeId)
-cluster_ids = raw_ids.map(ClusterId)
-digests = raw_ids.map(CutDigest)
-versions = st.integers(0, VERSION_LIMIT - 1)
-small = st.integers(0, (1 << 32) - 1)
-words = st.integers(0, (1 << 64) - 1)
-hosts = st.sampled_from(["127.0.0.1", "::1", "fe80::1", "node-7.example.org", "größe.example", "a" * 255])
-endpoints = st.builds(Endpoint, hosts, st.integers(1, 65535))
-metadata = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), st.text(max_size=8), max_size=3)
-members = st.builds(Member, endpoints, node_ids, metadata)
-ranks = st.builds(Rank, st.integers(0, ROUND_LIMIT - 1), st.integers(0, ROUND_LIMIT - 1))
-bitmaps = st.integers(0, 1 << 200)
-cuts = st.builds(
-    Cut.of,
-    st.lists(st.builds(Removal, endpoints, node_ids, st.booleans()), max_size=3),
-    st.lists(members, max_size=3),
-)
-alerts = st.builds(Alert, endpoints, members, st.sampled_from(Status), small)
-
-
-def several(items: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
-    return st.lists(items, max_size=3).map(tuple)
-
-
-configurations = st.builds(
-    Configuration.of,
-    cluster_ids,
-    versions,
-    st.lists(members, min_size=1, max_size=6, unique_by=lambda member: member.endpoint),
-    st.integers(1, 12),
-)
-MESSAGES = {
-    Probe: st.builds(Probe, st.just(ME), node_ids, words, st.none() | cluster_ids, versions, words),
-    ProbeAck: st.builds(ProbeAck, st.just(ME), node_ids, words, st.none() | cluster_ids, versions, words),
-    JoinRequest: st.builds(
-        JoinRequest, st.just(ME), node_ids, small, small, small, small, st.none() | cluster_ids
-    ),
-    JoinReply: st.builds(
-        JoinReply,
-        st.just(ME),
-        st.sampled_from(Standing),
-        st.none() | cluster_ids,
-        versions,
-        several(endpoints),
-        st.text(max_size=20),
-    ),
-    ObserveRequest: st.builds(ObserveRequest, st.just(ME), members, cluster_ids, versions),
-    Admitted: st.builds(Admitted, st.just(ME), cluster_ids, versions),
-    Restarted: st.builds(Restarted, st.just(ME), node_ids),
-    Leaving: st.builds(Leaving, st.just(ME), node_ids, cluster_ids, versions),
-    Facts: st.builds(
-        Facts,
-        st.just(ME),
-        cluster_ids,
-        versions,
-        several(alerts),
-        several(cuts),
-        several(st.builds(Prepare, ranks)),
-        several(st.builds(Promise, ranks, ranks, st.none() | digests, bitmaps)),
-        several(st.builds(Accept, ranks, digests)),
-        several(st.builds(Vote, ranks, digests, bitmaps)),
-        st.booleans(),
-    ),
-    Decided: st.builds(Decided, st.just(ME), cluster_ids, versions, digests, st.none() | cuts),
-    ConfigurationRequest: st.builds(
-        ConfigurationRequest, st.just(ME), cluster_ids, st.none() | versions, node_ids
-    ),
-    Cuts: st.builds(Cuts, st.just(ME), cluster_ids, versions, several(cuts)),
-}
+ALL = messages(ANY)
+PLAIN = {kind: strategy for kind, strategy in ALL.items() if kind not in (Snapshot, Refounded)}
 """All but those that carry a configuration, which is compared by its contents."""
 
 
 def test_every_message_has_a_strategy() -> None:
-    assert {*MESSAGES, Snapshot, Refounded} == set(Message.__args__)
+    assert set(ALL) == set(Message.__args__)
 
 
-@given(st.one_of(*MESSAGES.values()))
+@given(st.one_of(*PLAIN.values()))
 def test_a_message_comes_back_as_it_was(message: Message) -> None:
     assert decode(Encoder().encode(message), ME) == message
 
 
-@given(configurations)
-def test_a_snapshot_comes_back_with_its_rings(configuration: Configuration) -> None:
-    message = decode(Encoder().encode(Snapshot(ME, configuration)), ME)
+@given(ALL[Snapshot])
+def test_a_snapshot_comes_back_with_its_rings(said: Snapshot) -> None:
+    message = decode(Encoder().encode(said), ME)
     assert isinstance(message, Snapshot)
-    copy = message.configuration
+    copy, configuration = message.configuration, said.configuration
     assert copy.digest == configuration.digest
     assert copy.members == configuration.members
     assert [ring.endpoints for ring in copy.rings] == [ring.endpoints for ring in configuration.rings]
 
 
-@given(configurations)
-def test_a_refounding_comes_back(configuration: Configuration) -> None:
-    message = decode(Encoder().encode(Refounded(ME, CLUSTER, 7, configuration)), ME)
+@given(ALL[Refounded])
+def test_a_refounding_comes_back(said: Refounded) -> None:
+    message = decode(Encoder().encode(said), ME)
     assert isinstance(message, Refounded)
-    assert (message.cluster_id, message.version) == (CLUSTER, 7)
-    assert message.configuration.digest == configuration.digest
+    assert (message.cluster_id, message.version) == (said.cluster_id, said.version)
+    assert message.configuration.digest == said.configuration.digest
+    assert message.configuration.k == said.configuration.k
 
 
 def test_a_cut_comes_back_with_its_digest() -> None:
@@ -185,7 +110,7 @@ def test_any_bytes_are_a_message_or_a_wire_error(data: bytes) -> None:
     assert refusal(lambda: decode(data, ME)) in {None, *REASONS}
 
 
-@given(st.one_of(*MESSAGES.values()), st.data())
+@given(st.one_of(*ALL.values()), st.data())
 def test_a_damaged_message_is_a_message_or_a_wire_error(message: Message, data: st.DataObject) -> None:
     damaged = bytearray(Encoder().encode(message))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -202,14 +127,18 @@ def probe(**fields: Any) -> pb.Message:
     return pb.Message(probe=pb.Probe(**{"target": NODE, "cluster_id": CLUSTER, **fields}))
 
 
+def facts(**fields: Any) -> pb.Message:
+    return pb.Message(facts=pb.Facts(cluster_id=CLUSTER, **fields))
+
+
 def alert(**fields: Any) -> pb.Message:
     good = {"observer": GOOD["endpoint"], "subject": pb.Member(**GOOD), "status": 1, "rings": 1}
-    return pb.Message(facts=pb.Facts(cluster_id=CLUSTER, alerts=[pb.Alert(**{**good, **fields})]))
+    return facts(alerts=[pb.Alert(**{**good, **fields})])
 
 
 def vote(**fields: Any) -> pb.Message:
     good = {"rank": pb.Rank(round=1), "digest": b"d" * 16, "voters": b"\1"}
-    return pb.Message(facts=pb.Facts(cluster_id=CLUSTER, votes=[pb.Vote(**{**good, **fields})]))
+    return facts(votes=[pb.Vote(**{**good, **fields})])
 
 
 def snapshot(**fields: Any) -> pb.Message:
@@ -238,17 +167,31 @@ def snapshot(**fields: Any) -> pb.Message:
         (alert(observer=pb.Endpoint(host="[::1]", port=7)), "endpoint"),
         (alert(status=0), "number"),
         (alert(status=9), "number"),
+        (alert(rings=0), "number"),
         (alert(subject=pb.Member(**GOOD, metadata={"k": "v" * 16384})), "metadata"),
         (vote(rank=pb.Rank(round=ROUND_LIMIT)), "number"),
-        (vote(rank=pb.Rank(round=1, coordinator=ROUND_LIMIT)), "number"),
+        (vote(rank=pb.Rank(round=1, coordinator=MEMBERS_LIMIT)), "number"),
         (vote(digest=b""), "identifier"),
         (vote(voters=b"\1" * (VOTERS_LIMIT + 1)), "number"),
         (pb.Message(join_reply=pb.JoinReply(standing=77)), "number"),
         (pb.Message(join_reply=pb.JoinReply(standing=1, detail="x" * 2000)), "count"),
         (pb.Message(join_reply=pb.JoinReply(standing=1, observers=[GOOD["endpoint"]] * 33)), "count"),
+        (pb.Message(join_reply=pb.JoinReply(standing=1, detail="a\nb")), "text"),
+        (pb.Message(join_reply=pb.JoinReply(standing=1, detail="\x1b[2J")), "text"),
+        (facts(prepares=[pb.Prepare()] * (RANKS_LIMIT + 1)), "count"),
+        (facts(accepts=[pb.Accept()] * (RANKS_LIMIT + 1)), "count"),
+        (facts(promises=[pb.Promise()] * (STATEMENTS_LIMIT + 1)), "count"),
+        (facts(votes=[pb.Vote()] * (STATEMENTS_LIMIT + 1)), "count"),
+        (facts(proposals=[pb.Cut()] * (PROPOSALS_LIMIT + 1)), "count"),
+        (facts(proposals=[pb.Cut(removed=[pb.Removal()] * (MEMBERS_LIMIT + 1))]), "count"),
+        (facts(proposals=[pb.Cut(joined=[pb.Member()] * (MEMBERS_LIMIT + 1))]), "count"),
+        (pb.Message(cuts=pb.Cuts(cluster_id=CLUSTER, cuts=[pb.Cut()] * (CUTS_LIMIT + 1))), "count"),
         (snapshot(k=0), "number"),
         (snapshot(k=33), "number"),
         (snapshot(version=2), "configuration"),
+        (snapshot(digest=b"d" * 16), "configuration"),
+        (snapshot(digest=b"short"), "identifier"),
+        (snapshot(members=[pb.Member()] * (MEMBERS_LIMIT + 1)), "count"),
         (snapshot(members=[]), "configuration"),
         (snapshot(members=[pb.Member(**GOOD), pb.Member(**GOOD)]), "configuration"),
     ],
@@ -259,79 +202,17 @@ def test_what_does_not_fit_is_rejected_with_its_reason(message: pb.Message, reas
     assert caught.value.reason == reason
 
 
-def read_all(frames: list[bytes], reader: FrameReader) -> list[Message]:
-    rejected: list[WireError] = []
-    messages = [message for frame in frames for message in reader.messages(frame, rejected.append)]
-    assert not rejected
-    return messages
+def test_a_wrong_digest_is_found_before_all_rings_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    rings: list[int] = []
+    of = Configuration.of
 
+    def counted(cluster_id: ClusterId, version: int, members: list[Member], k: int) -> Configuration:
+        rings.append(k)
+        return of(cluster_id, version, members, k)
 
-def test_a_queue_becomes_one_frame() -> None:
-    sent = [Restarted(ME, NodeId(bytes([n]) * 16)) for n in range(50)]
-    queue = deque(Encoder().encode(message) for message in sent)
-    frames = list(FrameWriter(ME, LIMIT).frames(queue))
-    assert len(frames) == 1
-    assert read_all(frames, FrameReader(LIMIT)) == sent
-
-
-def test_frames_stay_below_the_limit_and_large_messages_go_in_chunks() -> None:
-    limit = 65536
-    crowd = [Member(Endpoint(f"host-{n}", 7400), NODE, {"k": "v" * 40 * (n % 50)}) for n in range(2000)]
-    large = Snapshot(ME, Configuration.of(CLUSTER, 7, crowd, 3))
-    little = [Restarted(ME, NodeId(bytes([n % 256]) * 16)) for n in range(5000)]
-    encoder = Encoder()
-    said: list[Message] = [*little, large, *little]
-    queue = deque(map(encoder.encode, said))
-    frames = list(FrameWriter(ME, limit).frames(queue))
-    assert max(map(len, frames)) <= limit
-    assert max(map(len, frames)) > limit - 2 * FRAME_OVERHEAD
-    messages = read_all(frames, FrameReader(LIMIT))
-    assert messages[:5000] == messages[5001:] == little
-    whole = messages[5000]
-    assert isinstance(whole, Snapshot)
-    assert whole.configuration.members == large.configuration.members
-
-
-def frame(**fields: Any) -> bytes:
-    return pb.Frame(sender=pb.Endpoint(host="a", port=1), **fields).SerializeToString()
-
-
-@pytest.mark.parametrize(
-    ("frames", "reason"),
-    [
-        ([b"\xff garbage"], "frame"),
-        ([b"x" * (LIMIT + 1)], "size"),
-        ([pb.Frame(messages=[b""]).SerializeToString()], "sender"),
-        ([pb.Frame(sender=pb.Endpoint(host="a")).SerializeToString()], "endpoint"),
-        ([frame(chunk=pb.Chunk(part=b"x"))], "chunk"),
-        ([frame(chunk=pb.Chunk(size=101, part=b"x"))], "chunk"),
-        ([frame(chunk=pb.Chunk(size=10, part=b""))], "chunk"),
-        ([frame(chunk=pb.Chunk(size=10, part=b"x" * 11))], "chunk"),
-        ([frame(chunk=pb.Chunk(size=10, part=b"x"))] * 2, "chunk"),
-        ([frame(chunk=pb.Chunk(size=10, part=b"x" * 9)), frame(chunk=pb.Chunk(part=b"xx"))], "chunk"),
-    ],
-)
-def test_a_malformed_frame_ends_the_stream(frames: list[bytes], reason: str) -> None:
-    reader = FrameReader(LIMIT, message_limit=100)
-    with pytest.raises(WireError) as caught:
-        read_all(frames, reader)
-    assert caught.value.reason == reason
-
-
-def test_a_malformed_message_costs_its_frame_nothing_else() -> None:
-    rejected: list[WireError] = []
-    good = Restarted(Endpoint("a", 1), NODE)
-    mixed = frame(messages=[b"\xff", Encoder().encode(good), b""])
-    assert FrameReader(LIMIT).messages(mixed, rejected.append) == [good]
-    assert [error.reason for error in rejected] == ["message", "message"]
-
-
-@given(st.lists(st.binary(max_size=60), max_size=5))
-def test_any_bytes_are_frames_or_a_wire_error(frames: list[bytes]) -> None:
-    reader = FrameReader(LIMIT)
-
-    def read() -> None:
-        for data in frames:
-            reader.messages(data, lambda error: None)
-
-    assert refusal(read) in {None, *REASONS}
+    good, bad = snapshot(k=32), snapshot(k=32, digest=b"d" * 16)
+    monkeypatch.setattr(Configuration, "of", counted)
+    assert refusal(lambda: decode(bad.SerializeToString(), ME)) == "configuration"
+    assert rings == [1]
+    decode(good.SerializeToString(), ME)
+    assert rings == [1, 1, 32]

@@ -1,0 +1,130 @@
+"""The log of one epoch's facts: who is sent what, and how two logs are compared."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from rapid.consensus.facts import FAST, NO_RANK, Accept, Prepare, Promise, Rank, Vote
+from rapid.detection.alert import Alert, Status
+from rapid.overlay.cut import Cut, CutDigest
+from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
+from rapid.protocol.gossip import COMPACTION, Fact, Gossip
+from rapid.protocol.messages import Facts
+
+from .harness import at
+
+CLUSTER = ClusterId(b"c" * 16)
+DIGEST = CutDigest(b"d" * 16)
+JOINER = Member(at(9), NodeId(b"j" * 16))
+FACTS: list[Fact] = [
+    Alert(at(1), JOINER, Status.UP, 0b101),
+    Alert(at(1), JOINER, Status.UP, 0b010),
+    Alert(at(2), Member(at(3), NodeId(b"m" * 16)), Status.LEAVING, 1),
+    Cut.of((), [JOINER]),
+    Vote(FAST, DIGEST, 0b0110),
+    Prepare(Rank(2, 1)),
+    Promise(Rank(2, 1), FAST, DIGEST, 0b0110),
+    Promise(Rank(2, 1), NO_RANK, None, 0b1000),
+    Accept(Rank(2, 1), DIGEST),
+    Vote(Rank(2, 1), DIGEST, 0b1110),
+]
+
+
+class Log:
+    """One log, and what it has sent."""
+
+    def __init__(self, *neighbours: Endpoint) -> None:
+        self.sent: list[tuple[Endpoint, Facts]] = []
+        self.gossip = Gossip(at(0), CLUSTER, 1, neighbours, 0.05, self._send)
+
+    def _send(self, to: Endpoint, facts: Facts) -> None:
+        self.sent.append((to, facts))
+
+    def learn(self, *facts: Fact, source: Endpoint | None = None) -> Log:
+        for fact in facts:
+            self.gossip.append(fact, source, 0.0)
+        return self
+
+    def flush(self) -> list[tuple[Endpoint, Facts]]:
+        self.gossip.wake(max(self.gossip.due, 0.0))
+        sent, self.sent = self.sent, []
+        return sent
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_digest_does_not_tell_in_which_order_and_pieces_facts_came(seed: int) -> None:
+    whole = Log().learn(*FACTS)
+    pieces: list[Fact] = []
+    for fact in FACTS:
+        if isinstance(fact, Vote | Promise):
+            voters = [1 << bit for bit in range(8) if fact.voters >> bit & 1]
+            pieces += [fact._replace(voters=bit) for bit in voters]
+        elif isinstance(fact, Alert):
+            pieces += [fact._replace(rings=1 << bit) for bit in range(8) if fact.rings >> bit & 1]
+        else:
+            pieces.append(fact)
+    Random(seed).shuffle(pieces)
+    assert Log().learn(*pieces).gossip.digest == whole.gossip.digest
+
+
+def test_each_fact_has_a_part_in_the_digest() -> None:
+    digests = {Log().learn(*FACTS[:count]).gossip.digest for count in range(len(FACTS) + 1)}
+    assert len(digests) == len(FACTS) + 1
+
+
+def test_what_is_said_twice_counts_once() -> None:
+    vote = Vote(FAST, DIGEST, 0b0110)
+    again = Log().learn(vote, Vote(FAST, DIGEST, 0b0010), Vote(FAST, DIGEST, 0b0110))
+    assert again.gossip.digest == Log().learn(vote).gossip.digest
+
+
+def test_what_is_forgotten_is_in_no_batch_and_no_digest() -> None:
+    log, rank = Log(at(1)).learn(*FACTS), Rank(2, 1)
+    log.gossip.forget(rank)
+    kept = [fact for fact in FACTS if isinstance(fact, Alert | Cut) or fact.rank != rank]
+    assert log.gossip.digest == Log().learn(*kept).gossip.digest
+    expected = Log().learn(*kept).gossip.everything(complete=True)
+    assert log.gossip.everything(complete=True) == expected
+    [(_, batch)] = log.flush()
+    assert batch == Log().learn(*kept).gossip.everything(complete=False)
+
+
+def test_nothing_is_sent_when_all_that_was_new_is_forgotten() -> None:
+    log = Log(at(1)).learn(Prepare(Rank(2, 1)))
+    log.gossip.forget(Rank(2, 1))
+    assert log.flush() == []
+
+
+def test_the_log_does_not_grow_with_what_is_forgotten() -> None:
+    log, sizes = Log(at(1), at(2)), set()
+    for number in range(10 * COMPACTION):
+        rank = Rank(2 + number, 0)
+        log.learn(Prepare(rank), Promise(rank, NO_RANK, None, 0b11), source=at(1))
+        log.gossip.forget(rank)
+        sizes.add(len(log.gossip._log))
+    assert max(sizes) <= 2 * COMPACTION
+    log.learn(Prepare(Rank(9999, 0)), source=at(1))
+    assert log.flush() == [(at(2), Log().learn(Prepare(Rank(9999, 0))).gossip.everything(complete=False))]
+
+
+def test_what_was_sent_is_not_sent_again_after_the_log_was_compacted() -> None:
+    log = Log(at(1)).learn(*FACTS)
+    log.flush()
+    for number in range(COMPACTION):
+        rank = Rank(3 + number, 0)
+        log.learn(Prepare(rank))
+        log.gossip.forget(rank)
+    log.learn(Cut.of())
+    assert log.flush() == [(at(1), Log().learn(Cut.of()).gossip.everything(complete=False))]
+    assert log.gossip.knows(at(1), Cut.of((), [JOINER]))
+
+
+def test_all_facts_are_put_together_once_for_many_who_ask() -> None:
+    log = Log().learn(*FACTS)
+    first = log.gossip.everything(complete=False)
+    assert log.gossip.everything(complete=False) is first
+    assert log.gossip.everything(complete=True) is not first
+    log.learn(Prepare(Rank(3, 0)))
+    assert log.gossip.everything(complete=False).prepares == (Prepare(Rank(2, 1)), Prepare(Rank(3, 0)))

@@ -1,0 +1,222 @@
+"""Anyone may want to join: how many are believed in and observed, and that this is enough."""
+
+from __future__ import annotations
+
+from functools import partial
+from heapq import heappop
+from itertools import count
+from typing import Any
+
+import pytest
+
+from rapid.detection.alert import Alert, Status
+from rapid.detection.cut_detector import CutDetector, ring_bits
+from rapid.overlay import footprint
+from rapid.overlay.configuration import Configuration
+from rapid.overlay.cut import Cut
+from rapid.overlay.member import Endpoint, Member, NodeId
+from rapid.protocol import admission, epoch
+from rapid.protocol.admission import Admission, Joiner
+from rapid.protocol.messages import ObserveRequest
+from rapid.settings import Settings
+
+from .harness import Net, agree, at, view
+from .invented import CLUSTER, epoch_of, named, say, up
+
+
+def test_no_more_joiners_are_believed_than_there_is_room_for() -> None:
+    configuration = Configuration.of(CLUSTER, 1, [named(n) for n in range(4)], 10)
+    detector = CutDetector(configuration, 9, 3, room=10 * footprint.JOINER)
+    alerts = [up(configuration, named(n)) for n in range(100, 120)]
+    for alert in alerts:
+        if detector.problem(alert) is None:
+            detector.add(alert)
+    assert [detector.problem(alert) for alert in alerts] == [None] * 10 + ["too many joiners"] * 10
+    known = alerts[0].subject
+    rest = configuration.subjects(known.endpoint)
+    for observer in dict.fromkeys(rest):
+        alert = Alert(observer, known, Status.UP, ring_bits(rest, observer))
+        assert detector.problem(alert) is None, "who is believed in may get in"
+        detector.add(alert)
+    assert detector.propose() == Cut.of((), [known])
+
+
+def test_members_are_reported_however_many_joiners_there_are() -> None:
+    configuration = Configuration.of(CLUSTER, 1, [named(n) for n in range(4)], 10)
+    detector = CutDetector(configuration, 9, 3, room=0)
+    subject = named(0)
+    observers = configuration.observers(subject.endpoint)
+    assert detector.problem(up(configuration, named(100))) == "too many joiners"
+    alert = Alert(observers[0], subject, Status.DOWN, ring_bits(observers, observers[0]))
+    assert detector.problem(alert) is None
+    assert detector.add(alert) is not None
+
+
+def test_what_a_joiner_says_of_itself_takes_room_once() -> None:
+    configuration = Configuration.of(CLUSTER, 1, [named(n) for n in range(4)], 10)
+    big = named(100, role="x" * 10_000)
+    detector = CutDetector(configuration, 9, 3, room=footprint.of_joiner(big))
+    observers = configuration.subjects(big.endpoint)
+    told = []
+    for ring, observer in enumerate(observers):
+        copy = Member(big.endpoint, big.node_id, {"role": "x" * 10_000})
+        told.append(detector.add(Alert(observer, copy, Status.UP, 1 << ring)))
+    assert len({id(alert.subject) for alert in told if alert is not None}) == 1
+    assert detector.problem(up(configuration, named(101, role="x" * 10_000))) == "too many joiners"
+
+
+def test_an_alert_about_a_member_does_not_describe_it() -> None:
+    configuration = Configuration.of(CLUSTER, 1, [named(n) for n in range(4)], 10)
+    detector = CutDetector(configuration, 9, 3)
+    observers = configuration.observers(named(0).endpoint)
+    subject = Member(named(0).endpoint, named(0).node_id, {"role": "x" * 10_000})
+    told = detector.add(Alert(observers[0], subject, Status.DOWN, 1))
+    assert told is not None
+    assert not told.subject.metadata
+
+
+def test_ten_thousand_joiners_at_once_are_believed() -> None:
+    configuration = Configuration.of(CLUSTER, 1, [named(0)], 10)
+    detector = CutDetector(configuration, 9, 3)
+    joiners = [named(n, zone=f"zone-{n % 5}") for n in range(1, 10_001)]
+    for joiner in joiners:
+        alert = Alert(named(0).endpoint, joiner, Status.UP, 1023)
+        assert detector.problem(alert) is None
+        assert detector.add(alert) is not None
+    cut = detector.propose()
+    assert cut is not None
+    assert len(cut.joined) == 10_000
+
+
+class Door:
+    """An admission, and what it has done."""
+
+    def __init__(self, room: int = admission.ROOM) -> None:
+        self.probed: list[Member] = []
+        self.reached: list[Member] = []
+        self.gone: list[Member] = []
+        self.admission = Admission(
+            Settings.lan(), self.probed.append, self._reached, self._unreachable, room=room
+        )
+
+    def _reached(self, joiner: Joiner) -> None:
+        self.reached.append(joiner.member)
+
+    def _unreachable(self, joiner: Joiner, why: str) -> None:
+        self.gone.append(joiner.member)
+
+    def knock(self, member: Member, now: float) -> bool:
+        admitted = self.admission.admit(member, 1, None, now)
+        self.admission.wake(now)
+        return admitted
+
+
+def test_no_more_joiners_are_observed_than_there_is_room_for() -> None:
+    door = Door(room=3 * footprint.JOINER)
+    joiners = [named(n) for n in range(5)]
+    assert [door.knock(joiner, 0.0) for joiner in joiners] == [True, True, True, False, False]
+    assert door.probed == joiners[:3]
+    assert door.knock(joiners[0], 0.0), "who is observed may ask again"
+    for _ in range(admission.ATTEMPTS):
+        door.admission.wake(door.admission.due)
+    assert door.gone == joiners[:3]
+    assert door.knock(joiners[4], 9.0), "those who do not answer make room"
+
+
+def test_a_new_epoch_has_all_the_room() -> None:
+    door = Door(room=2 * footprint.JOINER)
+    assert [door.knock(named(n), 0.0) for n in range(3)] == [True, True, False]
+    door.admission.take_all()
+    assert [door.knock(named(n), 0.0) for n in range(3)] == [True, True, False]
+
+
+def test_many_lives_of_one_address_are_few_probes() -> None:
+    door = Door()
+    lives = [Member(at(9), NodeId(number.to_bytes(16, "big"))) for number in range(1000)]
+    for life in lives:
+        assert door.knock(life, 0.0)
+    assert (len(door.admission), door.probed) == (1, lives[:1])
+    assert len(door.admission._heap) == 1
+    door.admission.wake(door.admission.due)
+    assert door.probed == [lives[0], lives[-1]]
+    door.admission.answered(at(9), lives[0].node_id)
+    assert not door.reached
+    door.admission.answered(at(9), lives[-1].node_id)
+    assert door.reached == [lives[-1]]
+
+
+def test_a_joiner_grows_only_into_the_room_there_is() -> None:
+    door = Door(room=2 * footprint.JOINER)
+    assert door.knock(named(1), 0.0)
+    grown = Member(named(1).endpoint, NodeId(b"g" * 16), {"role": "x" * 4096})
+    assert not door.knock(grown, 0.0)
+    assert door.knock(Member(named(1).endpoint, NodeId(b"g" * 16), {"role": "x"}), 0.0)
+
+
+def test_ten_thousand_joiners_are_observed_in_time_that_grows_with_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pops = count()
+    monkeypatch.setattr(admission, "heappop", counted(heappop, pops))
+    door = Door()
+    joiners = [named(n, zone=f"zone-{n % 5}") for n in range(10_000)]
+    for number, joiner in enumerate(joiners):
+        assert door.knock(joiner, number * 1e-6)
+    for joiner in joiners:
+        door.admission.answered(joiner.endpoint, joiner.node_id)
+    assert door.reached == joiners
+    assert next(pops) == 10_000
+
+
+def counted(function: Any, counter: count[int]) -> Any:
+    def call(*arguments: Any) -> Any:
+        next(counter)
+        return function(*arguments)
+
+    return call
+
+
+def test_a_member_without_room_says_nothing_to_a_joiner() -> None:
+    net = Net()
+    node = net.form(4)[0]
+    node._reception._admission._room = 0
+    observed = next(n for n in count(100) if at(0) in view(node).subjects(named(n).endpoint))
+    joiner = named(observed)
+    request = ObserveRequest(joiner.endpoint, joiner, view(node).cluster_id, view(node).version)
+    node.receive(request, net.now, "token")
+    assert node.stats["dropped:joiner"] == 1
+    assert node.drain() == []
+
+
+def test_a_member_reports_a_limited_number_of_joiners_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epoch, "OWN_JOINERS", 5)
+    net = Net()
+    node = net.form(4)[0]
+    mine = epoch_of(node)
+    for number in range(8):
+        mine.alert(named(number), Status.UP, 1, net.now)
+    assert node.stats["dropped:own alerts"] == 3
+    mine.alert(named(0), Status.UP, 2, net.now)
+    mine.alert(Member(at(1), net.nodes[at(1)].node_id), Status.DOWN, 1, net.now)
+    assert node.stats["dropped:own alerts"] == 3
+    assert len(mine.batch) == 7
+
+
+def test_a_flood_of_unstable_joiners_is_over_after_a_while() -> None:
+    """Invented joiners, each reported on enough rings to block: they expire, and the cluster goes on."""
+    net = Net()
+    nodes = net.form(6)
+    mine = view(nodes[0])
+    alerts = []
+    for number in range(100, 400):
+        joiner = named(number)
+        observers = mine.subjects(joiner.endpoint)
+        rings: dict[Endpoint, int] = {}
+        for ring, observer in list(enumerate(observers))[:4]:
+            rings[observer] = rings.get(observer, 0) | 1 << ring
+        alerts += [Alert(observer, joiner, Status.UP, bits) for observer, bits in rings.items()]
+    say(net, nodes[0], at(1), alerts=tuple(alerts))
+    net.settle(nodes[0])
+    net.crash(nodes[5])
+    assert net.until(partial(agree, nodes[:5], 5), 30.0)
+    assert all(at(5) not in view(node) for node in nodes[:5])
