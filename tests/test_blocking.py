@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import queue
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -304,3 +308,64 @@ def test_a_view_is_of_the_same_kind() -> None:
     with member() as a:
         assert isinstance(a.view, View)
         assert a.view.leader() == a.view.members[0]
+
+
+# what the guide says
+
+GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "blocking.md"
+
+
+@pytest.fixture(scope="module")
+def guide() -> dict[str, Any]:
+    """What the programs in the guide have defined, one after the other."""
+    defined: dict[str, Any] = {"__name__": "guide"}
+    for program in re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL):
+        exec(compile(program, GUIDE, "exec"), defined)
+    return defined
+
+
+def test_the_guides_work_is_done_by_two(guide: dict[str, Any]) -> None:
+    assert guide["work"](ANY) == 1
+    with member() as a:
+        assert guide["work"](ANY, str(a.endpoint)) == 2
+
+
+def test_the_guides_follower_sees_what_happens(guide: dict[str, Any]) -> None:
+    seen: list[str] = []
+    with member() as a:
+        thread = threading.Thread(target=guide["follow"], args=(a, seen))
+        thread.start()
+        with member(a):
+            until(lambda: len(seen) == 2)
+        until(lambda: len(seen) == 3)
+    thread.join()
+    assert seen == [
+        "view 1: 1 joined, 0 are gone", "view 2: 1 joined, 0 are gone", "view 3: 0 joined, 1 are gone",
+    ]  # fmt: skip
+
+
+def test_the_guides_application_answers(guide: dict[str, Any]) -> None:
+    worker = types.SimpleNamespace()
+    guide["post_fork"](None, worker)
+    application = guide["Application"](guide["Cache"](worker.cluster))
+    said: list[object] = []
+    assert application({"PATH_INFO": "/alice"}, lambda *answer: said.append(answer)) == []
+    assert said == [("307 Temporary Redirect", [("Location", "http://127.0.0.1/alice")])]
+    guide["worker_exit"](None, worker)
+
+
+def test_the_guides_steps_are_taken_by_the_leader(guide: dict[str, Any]) -> None:
+    stop = threading.Event()
+    tokens: dict[rapid.Endpoint, list[rapid.FencingToken]] = {}
+    with member() as a, member(a) as b, ThreadPoolExecutor(2) as threads:
+        a.wait_for(2, timeout=10)
+        b.wait_for(2, timeout=10)
+        leader = a.view.leader()
+        assert leader is not None
+        for cluster in (a, b):
+            steps = tokens.setdefault(cluster.endpoint, [])
+            threads.submit(guide["lead"], cluster, steps.append, stop, 0.001)
+        until(lambda: len(tokens[leader.endpoint]) > 10)
+        stop.set()
+        assert tokens.pop(leader.endpoint)[-1] == a.view.token
+        assert list(tokens.values()) == [[]]
