@@ -150,4 +150,4 @@ def test_every_attribute_of_an_instance_is_judged() -> None:
     constant = {"n", "me", "_bit"}
     without_effect = {"said", "votes", "decided", "decided_rank", "conflicts"}
     assert {*Instance.__slots__} == compared | constant | without_effect
-    assert all(mutant.__slots__ == () for mutant in MUTANTS), "clone() copies what an instance has"
+    assert not any(mutant.__slots__ for mutant in MUTANTS), "clone() copies what an instance has"
