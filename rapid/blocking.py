@@ -37,8 +37,9 @@ class Cluster:
     are done; Ctrl-C interrupts them. ``prober`` and a function that gives ``seeds`` are async
     functions all the same: they run on the library's thread.
 
-    Nothing here may be called on a thread that runs an event loop, which would stand still, nor
-    after a fork: make a Cluster in each worker process. Both raise :class:`StateError`.
+    What blocks may not be called on a thread that runs an event loop, which would stand still, and
+    nothing may be after a fork: make a Cluster in each worker process, and start none before. Both
+    raise :class:`StateError`.
     """
 
     def __init__(

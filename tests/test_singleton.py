@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,13 +84,14 @@ class Office:
     def __init__(self) -> None:
         self.tokens: list[FencingToken] = []
         self.running = False
+        self.overlapped = False
         self.failing: list[BaseException] = []
         self.may_end = asyncio.Event()
         self.may_end.set()
         self.returns = asyncio.Event()
 
     async def __call__(self, token: FencingToken) -> None:
-        assert not self.running
+        self.overlapped |= self.running
         self.running = True
         self.tokens.append(token)
         try:
@@ -112,8 +115,10 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 @pytest.fixture
-async def office() -> Office:
-    return Office()
+async def office() -> AsyncIterator[Office]:
+    made = Office()
+    yield made
+    assert not made.overlapped
 
 
 @asynccontextmanager
@@ -652,27 +657,91 @@ async def test_the_last_of_two_stops_when_the_other_is_silent() -> None:
         await leader.close()
 
 
-async def test_wait_for() -> None:
-    async with Cluster(ANY, settings=Settings.local()) as a:
-        assert await a.wait_for(1) == a.view
-        waiting = asyncio.create_task(a.wait_for(2))
-        picky = asyncio.create_task(a.wait_for(predicate=lambda view: view.size == 2))
-        async with Cluster(ANY, seeds=[a.endpoint], settings=Settings.local()) as b:
-            assert (await waiting).size == 2
-            assert b.endpoint in await picky
-        with pytest.raises(rapid.WaitTimeout, match="1 members at version 3, and it was not of 5 members"):
-            await a.wait_for(5, timeout=0.01)
-        with pytest.raises(TimeoutError, match="the predicate did not hold within 0.01 s"):
-            await a.wait_for(1, timeout=0.01, predicate=lambda view: False)
-        with pytest.raises(TimeoutError, match="^mine$"):
-            await a.wait_for(timeout=10, predicate=_that_raises)
-        waiting = asyncio.create_task(a.wait_for(2))
-        await until(lambda: a._feed.awaited)
-    with pytest.raises(rapid.StateError, match="closed before"):
-        await waiting
-    with pytest.raises(rapid.StateError):
-        await Cluster(ANY).wait_for(1)
+# what the guide says
+
+GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "leader-and-sharding.md"
 
 
-def _that_raises(view: View) -> bool:
-    raise TimeoutError("mine")
+@pytest.fixture(scope="module")
+def guide() -> dict[str, Any]:
+    """What the programs in the guide have defined, one after the other."""
+    defined: dict[str, Any] = {"__name__": "guide"}
+    for program in re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL):
+        exec(compile(program, GUIDE, "exec"), defined)
+    return defined
+
+
+async def test_the_guides_program_reports_on_one_member(
+    guide: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = asyncio.create_task(guide["main"](ANY))
+    said = ""
+
+    def has_reported() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return "reporting, as of" in said and "ViewChange(" in said
+
+    await until(has_reported)
+    reported = re.search("reporting, as of (.*)", said)
+    assert reported is not None
+    assert FencingToken.parse(reported[1]).version == 1
+    program.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await program
+
+
+def test_the_guides_store_refuses_the_old_and_the_strange(guide: dict[str, Any], tmp_path: Path) -> None:
+    store = guide["Store"](str(tmp_path / "db"), CLUSTER)
+
+    def rows() -> list[tuple[str, str]]:
+        return store._db.execute("SELECT * FROM rows").fetchall()  # type: ignore[no-any-return]  # the guide's
+
+    store.write(token(3), "k", "three")
+    store.write(token(3), "k", "three again")
+    store.write(token(5), "k", "five")
+    for old in (token(4), token(6, OTHER)):
+        with pytest.raises(PermissionError):
+            store.write(old, "k", "late")
+        assert rows() == [("k", "five")]
+    store.adopt(token(6, OTHER))
+    store.write(token(6, OTHER), "k", "six")
+    with pytest.raises(PermissionError):
+        store.write(token(7), "k", "from the old cluster")
+    assert rows() == [("k", "six")]
+    store._db.close()
+
+
+async def test_the_guides_shards_are_held_twice_and_handed_over(guide: dict[str, Any]) -> None:
+    async with AsyncExitStack() as stack:
+        clusters: list[Cluster] = []
+        held: list[set[str]] = []
+        tasks: list[asyncio.Task[None]] = []
+
+        async def enter() -> None:
+            mine: set[str] = set()
+
+            async def take(shard: str, token: FencingToken) -> None:
+                mine.add(shard)
+
+            async def drop(shard: str) -> None:
+                mine.remove(shard)
+
+            cluster = Cluster(
+                ANY, seeds=[clusters[0].endpoint] if clusters else [], settings=Settings.local(),
+                metadata={"role": "cache", "zone": str(len(clusters))},
+            )  # fmt: skip
+            clusters.append(await stack.enter_async_context(cluster))
+            held.append(mine)
+            tasks.append(asyncio.create_task(guide["rebalance"](cluster, take, drop)))
+
+        for count in range(1, 4):
+            await enter()
+            await until(lambda count=count: sum(map(len, held)) == min(count, 2) * 256)  # type: ignore[misc]
+        assert all(any(shard in mine for mine in held) for shard in guide["SHARDS"])
+        view = await clusters[0].wait_for(3)
+        assert {guide["describe"](cluster.view) for cluster in clusters} == {guide["describe"](view)}
+        one = View(CLUSTER, 1, "", view.members[:2])
+        assert len(guide["report_moves"](one, view)) > 40
+    for task in tasks:
+        await task

@@ -114,6 +114,10 @@ class Epoch:
         self._own[key] = said | rings
         if status is not Status.UP:
             subject = key[0]
+            down = sum(bits.bit_count() for (_, up), bits in self._own.items() if not up)
+            if down >= self._settings.h and self._quorum_at == inf:
+                # nearly all that this member observes is silent: it may be alone, and learn of nothing
+                self._quorum_at = now + self._settings.quorum_timeout
         self.batch.add(Alert(self._me, subject, status, rings & ~said), now)
 
     def receive(self, facts: Facts, now: float) -> None:

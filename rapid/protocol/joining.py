@@ -251,7 +251,9 @@ class Joining:
 
     def _conclude(self, now: float) -> None:
         """All were asked, and none let this process in: found, or ask again after a while."""
-        if self._founder and now >= max(self._began + self._settings.found_delay, self._cluster_until):
+        # the only seed of all has nobody to look for
+        delay = self._settings.found_delay if self._seeds or self._next_seeds else 0.0
+        if self._founder and now >= max(self._began + delay, self._cluster_until):
             self._end(self._found)
             return
         self._outbox.put(Discover())

@@ -54,9 +54,11 @@ class Swarm:
     def __init__(self, seed: int, *, make_node: Callable[..., Node] = Node, canary: bool = False) -> None:
         self.seed = seed
         self.rng = rng = Random(f"{seed}/swarm")
+        # with L above a third of K the loss of few observers keeps a crash below L: it is noise then
+        k = rng.randint(4, 10)
         settings = rng.choice((
             Settings.lan(), Settings.lan(), Settings.local(),
-            Settings.lan(k=rng.randint(4, 10), h=4, l=rng.randint(1, 4)),
+            Settings.lan(k=k, h=4, l=rng.randint(1, k // 3)),
             Settings.lan(everyone_limit=rng.randint(1, 12), gossip_interval=0.05),
             Settings.lan(history=1, fallback_delay=0.2, fallback_stagger=0.02),
         ))  # fmt: skip

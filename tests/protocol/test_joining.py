@@ -376,9 +376,6 @@ def test_the_first_seed_founds_though_it_is_known_by_another_name() -> None:
 # -- who founds
 
 
-@pytest.mark.xfail(
-    strict=True, reason="it waits for found_delay, while those that start with it come one after another"
-)
 def test_alone_it_founds_at_once() -> None:
     joiner = Joiner(at(0), founds=True)
     joiner.run(0.0)

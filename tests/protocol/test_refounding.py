@@ -116,7 +116,7 @@ def test_who_missed_the_word_gets_it_by_its_probe() -> None:
 
     stage.script = script
     nodes = refounded(stage)
-    assert stage.until(lambda: agree(nodes[:2], 3) and bool(lost), SETTLED)
+    assert stage.until(lambda: bool(lost) and agree(nodes[:2], 3), SETTLED)
     assert view(nodes[2]).size == 7
     assert stage.until(lambda: agree(nodes, 3), 2 * stage.settings.probe_interval)
 

@@ -60,7 +60,8 @@ def test_members_that_all_lost_each_other_for_a_while_stay(size: int) -> None:
     assert view_of(world, world.places[0].endpoint).members == members
     assert not any(isinstance(event, Evicted) for life in world.live for _, event in life.events)
     if size > 2:  # of two, the rings that one holds of the other are enough to blame it at once
-        assert any(seen.cut is not None and not seen.cut.size for seen in world.live[0].views)
+        afresh = any(seen.cut is not None and not seen.cut.size for seen in world.live[0].views)
+        assert afresh, "nobody began afresh"
 
 
 @pytest.mark.parametrize("rejoin", [False, True])

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from rapid.consensus.facts import FAST, Rank
-from rapid.consensus.instance import Instance
+from rapid.consensus.facts import FAST, Accept, Promise, Rank
+from rapid.consensus.instance import Instance, pick_value
 from rapid.consensus.quorum import classic_quorum, fast_quorum
 from rapid.detection.alert import Alert, Status
 from rapid.detection.cut_detector import CutDetector, ring_bits
@@ -68,6 +68,31 @@ class FastQuorumOneShort(Instance):
         return fast_quorum(self.n) - (5 <= self.n <= 7)
 
 
+class PromiseCountedTwice(Instance):
+    """A coordinator counts deliveries of promises for its quorum, not senders."""
+
+    __slots__ = ("repeats",)
+
+    def add_promise(self, promise: Promise) -> int:
+        new = super().add_promise(promise)
+        if not new and promise.voters != self._bit:
+            repeats: dict[Rank, int] = getattr(self, "repeats", {})
+            self.repeats = {**repeats, promise.rank: repeats.get(promise.rank, 0) + 1}
+            self._pick(promise.rank)
+        return new
+
+    def _pick(self, rank: Rank) -> None:
+        repeats = getattr(self, "repeats", {}).get(rank, 0)
+        counted = self.promises.get(rank, {})
+        heard = sum(voters.bit_count() for voters in counted.values()) + repeats
+        if self._picked.get(rank) is False and heard >= classic_quorum(self.n):
+            digest = pick_value(self.n, counted) or self.preferred
+            if digest is not None:
+                self._picked[rank] = True
+                self.said.append(Accept(rank, digest))
+                self.add_accept(Accept(rank, digest))
+
+
 class OneClassicRound(Instance):
     """Nobody opens a second one."""
 
@@ -79,7 +104,7 @@ class OneClassicRound(Instance):
 
 
 late_fast_vote = agreeing_by(instances.LateFastVote)
-promise_counted_twice = agreeing_by(instances.PromiseCountedTwice)
+promise_counted_twice = agreeing_by(PromiseCountedTwice)
 fast_quorum_one_short = agreeing_by(FastQuorumOneShort)
 classic_quorum_one_short = agreeing_by(instances.ClassicQuorumOneShort)
 vote_ignores_promise = agreeing_by(instances.VoteIgnoresPromise)
