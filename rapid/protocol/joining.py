@@ -177,7 +177,7 @@ class Joining:
         elif reply.standing is Standing.UNREACHABLE:
             # too few may be left to let this process in: they all look again, after a while
             self._blind[reply.sender] = None
-            pause = self._pause * (1.0 + self._rng.random())
+            pause = self._settings.join_attempt * (0.5 + self._rng.random())
             self._observed_until = min(self._observed_until, now + pause)
             self._until(self._observed_until, now)
         elif reply.standing is Standing.INCOMPATIBLE:

@@ -14,11 +14,16 @@ MEMBERS = 30
 
 
 class Measured(NamedTuple):
-    """One line of the table. ``seconds``: until the first and until the last member had seen it."""
+    """One line of the table.
+
+    ``seconds``: until the first and until the last member had seen it; ``starved``: the share of the
+    time for which a member had to wait for a processor, at worst.
+    """
 
     scenario: str
     seconds: tuple[float, float]
     changes: int
+    starved: float
     remark: str = ""
 
 
@@ -58,8 +63,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("seconds until the first and until all of the others had removed the struck")
     width = max(len(line.scenario) for line in measured)
-    terminalreporter.write_line(f"{'':{width}}  first    all  view changes")
-    for scenario, (first, last), changes, remark in measured:
+    terminalreporter.write_line(f"{'':{width}}  first    all  view changes  starved")
+    for scenario, (first, last), changes, starved, remark in measured:
         terminalreporter.write_line(
-            f"{scenario:{width}}  {first:5.2f}  {last:5.2f}  {changes:12}  {remark}".rstrip()
+            f"{scenario:{width}}  {first:5.2f}  {last:5.2f}  {changes:12}  {starved:7.0%}  {remark}".rstrip()
         )

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -25,9 +26,9 @@ FORMATION = 120.0
 """Seconds that the processes may take to start and to find each other."""
 SETTLING = 3.0
 """Seconds after which each has probed each that it observes, over a stream that has long been open."""
+_VIEWS = ("view", "views skipped")
 PREFERENCE = -5
 """Niceness: what else this machine is busy with shall not look like a fault of the network."""
-_TICK = 0.1
 
 
 class Lab:
@@ -40,15 +41,12 @@ class Lab:
         self._news = asyncio.Event()
         self._fleet = Fleet(heard=self._news.set)
         self._networks = ExitStack()
-        self._clock: asyncio.Task[None] | None = None
-        self._late = 0.0
         self._began = time.time()
 
     async def __aenter__(self) -> Self:
         self._networks.enter_context(self.network)
         try:
             await self._fleet.__aenter__()
-            self._clock = asyncio.create_task(self._notice_stalls())
             await self._form()
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
@@ -59,16 +57,9 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._clock is not None:
-                self._clock.cancel()
             await self._fleet.__aexit__(kind, error, trace)
         finally:
             self._networks.close()
-
-    @property
-    def lateness(self) -> str:
-        """For people, who must know whether the machine stood still for longer than a probe may take."""
-        return f"this process, on the same processors, ran up to {self._late:.3f} s late"
 
     def impose(self, *rules: str) -> float:
         """Let these faults, and no others, be in force from now on; the unix time of it."""
@@ -98,12 +89,10 @@ class Lab:
             return bool(condition())
         return True
 
-    async def _notice_stalls(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + _TICK
-            await asyncio.sleep(_TICK)
-            self._late = max(self._late, loop.time() - due)
+    def apart(self) -> list[Agent]:
+        """Those that are in no view of all."""
+        views = [(agent, current(agent)) for agent in self.agents]
+        return [agent for agent, view in views if view is None or view["size"] != len(self.hosts)]
 
     async def _form(self) -> None:
         """Have all processes ready before any of them joins: their start takes the processors for itself."""
@@ -123,16 +112,16 @@ class Lab:
                 os.setpriority(os.PRIO_PGRP, agent.process.pid, PREFERENCE)
         for agent in self.agents[1:]:
             agent.release()
-        count = len(self.agents)
-        await self._formed(lambda: all(agent.size == count for agent in self.agents))
+        await self._formed(lambda: not self.apart())
         await asyncio.sleep(SETTLING)
 
     async def _formed(self, condition: Callable[[], object]) -> None:
         def missing() -> str:
-            apart = [agent for agent in self.agents if agent.size != len(self.hosts)]
+            apart = self.apart()
+            waited = max(map(waiting, self.agents))
             return (
                 f"no cluster of {len(self.hosts)} at {named(apart)}; {last_words(apart)}"
-                f"{story(self.agents, self._began)}\n  {self.lateness}"
+                f"{story(self.agents, self._began)}\n  one waited {waited:.1f} s for a processor"
             )
 
         await self.until(condition, FORMATION, missing)
@@ -140,19 +129,31 @@ class Lab:
 
 def current(agent: Agent) -> Report | None:
     """The view that it is in; None where it has been evicted from the last that it told of."""
-    standing = [report for report in agent.reports if report["event"] in ("view", "evicted")]
-    return standing[-1] if standing and standing[-1]["event"] == "view" else None
+    standing = [report for report in agent.reports if report["event"] in (*_VIEWS, "evicted")]
+    return standing[-1] if standing and standing[-1]["event"] != "evicted" else None
 
 
-def lives(agent: Agent) -> list[list[Report]]:
-    """The views that the process has reported as one member, and as the next after each eviction."""
-    found: list[list[Report]] = [[]]
+def spans(agent: Agent) -> list[list[Report]]:
+    """The views that it has reported, parted where it was evicted or says that it skipped some."""
+    found: list[list[Report]] = []
+    begins = True
     for report in agent.reports:
-        if report["event"] == "evicted":
-            found.append([])
-        elif report["event"] == "view":
+        begins |= report["event"] in ("evicted", "views skipped")
+        if report["event"] in _VIEWS:
+            if begins:
+                found.append([])
             found[-1].append(report)
-    return [views for views in found if views]
+            begins = False
+    return found
+
+
+def waiting(agent: Agent) -> float:
+    """For how many seconds its threads, taken together, were ready to run and did not; 0 once it ended."""
+    try:
+        tasks = list(Path(f"/proc/{agent.process.pid}/task").iterdir())
+        return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+    except OSError:
+        return 0.0
 
 
 def story(agents: Sequence[Agent], since: float) -> str:

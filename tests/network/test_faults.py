@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from rapid.cli.fleet import Agent, named
+from rapid.cli.fleet import named
 
 from .conftest import Measured
 from .lab import Lab, current, last_words
@@ -39,10 +39,10 @@ AFTERWARDS = 10.0
 async def removed(watch: Watch, table: list[Measured], scenario: str, within: float = REMOVAL) -> None:
     """The struck go, in one or two view changes, and nobody else does, then or later."""
     await watch.until_removed(within)
-    lost = watch.lab.network.dropped()
+    lost, starved = watch.lab.network.dropped(), watch.starved
     await watch.lab.throughout(AFTERWARDS, watch.contained)
     remark = f"{lost} packets lost until then" if lost else ""
-    table.append(Measured(scenario, watch.seconds, watch.changes, remark))
+    table.append(Measured(scenario, watch.seconds, watch.changes, starved, remark))
     watch.agreed()
     assert watch.changes in (1, 2), watch.story()
 
@@ -110,27 +110,26 @@ async def test_a_partition_and_its_end(lab: Lab, table: list[Measured]) -> None:
         assert not decided, f"views of a minority at {named(decided)}{watch.story()}"
 
     await watch.until_removed(REMOVAL)
+    starved = watch.starved
     await lab.throughout(PERIOD, apart)
     told = sum(bool(agent.events("quorum lost")) for agent in few)
     remark = f"{told} of the {len(few)} say that they have lost the quorum"
-    table.append(Measured("partition 20|10", watch.seconds, watch.changes, remark))
+    table.append(Measured("partition 20|10", watch.seconds, watch.changes, starved, remark))
     assert watch.changes in (1, 2), watch.story()
 
-    healed = lab.impose()
-
-    def outside() -> list[Agent]:
-        return [a for a in lab.agents if (view := current(a)) is None or view["size"] != len(lab.agents)]
+    afterwards = Watch(lab, few)
+    lab.impose()
 
     def one_again() -> bool:
         watch.contained()
-        newest = {(agent.views[-1]["version"], agent.views[-1]["digest"]) for agent in lab.agents}
-        return not outside() and len(newest) == 1
+        newest = {(view["version"], view["digest"]) for a in lab.agents if (view := current(a))}
+        return not lab.apart() and len(newest) == 1
 
     def missing() -> str:
-        return f"no view of all {len(lab.agents)} at {named(outside())}; {last_words(few)}{watch.story()}"
+        return f"no view of all {len(lab.agents)} at {named(lab.apart())}; {last_words(few)}{watch.story()}"
 
     await lab.until(one_again, REMOVAL, missing)
-    times = [agent.views[-1]["t"] - healed for agent in lab.agents]
-    changes = len({view["version"] for agent in many for view in agent.views if view["t"] > healed})
-    table.append(Measured("its end", (min(times), max(times)), changes))
+    times = [view["t"] - afterwards.since for a in lab.agents if (view := current(a))]
+    changes = len(afterwards.views(many[0]))
+    table.append(Measured("all one again", (min(times), max(times)), changes, afterwards.starved))
     watch.agreed()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rapid.cli.agreement import disagreements
 from rapid.cli.fleet import Agent, Report, named
 
-from .lab import Lab, last_words, lives, story
+from .lab import Lab, current, last_words, spans, story, waiting
 
 
 class Watch:
@@ -19,7 +19,8 @@ class Watch:
         self.struck = struck
         self.others = [agent for agent in lab.agents if agent not in struck]
         self.since = time.time()
-        self._formed: int = self.others[0].views[-1]["version"]
+        self._waited = {agent: waiting(agent) for agent in self.others}
+        self._formed: int = max(view["version"] for agent in self.others if (view := current(agent)))
 
     def views(self, agent: Agent) -> list[Report]:
         """The views that it has reported since the cluster was formed."""
@@ -43,12 +44,12 @@ class Watch:
                 assert not strays, f"{agent} removed {strays}, which nothing was done to:{self.story()}"
         ended = [agent for agent in self.others if agent.ended]
         assert not ended, f"ended: {last_words(ended)}{self.story()}"
-        evicted = [agent for agent in self.others if agent.events("evicted")]
+        evicted = [a for a in self.others if any(e["t"] > self.since for e in a.events("evicted"))]
         assert not evicted, f"evicted, though nothing was done to them: {named(evicted)}{self.story()}"
 
     def agreed(self) -> None:
         """AssertionError when any two have reported one version differently, or one has left out some."""
-        told = {f"{agent} #{n}": views for agent in self.lab.agents for n, views in enumerate(lives(agent))}
+        told = {f"{agent} #{n}": views for agent in self.lab.agents for n, views in enumerate(spans(agent))}
         differences = disagreements(told)
         assert not differences, f"{differences}{self.story()}"
 
@@ -77,6 +78,13 @@ class Watch:
         last: int = max(view["version"] for agent in self.others if (view := self.removal(agent)))
         return last - self._formed
 
+    @property
+    def starved(self) -> float:
+        """The share of the time since then for which the worst off of the others waited for a processor."""
+        worst = max(waiting(agent) - waited for agent, waited in self._waited.items())
+        return max(0.0, worst) / (time.time() - self.since)
+
     def story(self) -> str:
-        """All that was reported since the fault, and how late this process ran at worst."""
-        return f"{story(self.lab.agents, self.since)}\n  {self.lab.lateness}"
+        """All that was reported since the fault, and whether it may have been the machine's."""
+        starved = f"one of the others waited {self.starved:.0%} of the time for a processor"
+        return f"{story(self.lab.agents, self.since)}\n  {starved}"
