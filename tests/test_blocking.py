@@ -40,9 +40,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def member(*seeds: blocking.Cluster, **settings: float) -> blocking.Cluster:
-    return blocking.Cluster(
-        ANY, seeds=[seed.endpoint for seed in seeds], settings=Settings.local(**settings)
-    )
+    return blocking.Cluster(ANY, seeds=[seed.endpoint for seed in seeds], settings=Settings.local(**settings))
 
 
 def test_it_takes_what_the_other_takes_and_has_what_the_other_has() -> None:

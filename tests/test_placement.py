@@ -262,4 +262,3 @@ def test_numbers_of_owners_that_make_no_sense() -> None:
         HashRing([], replicas=0)
     with pytest.raises(SettingsError, match="^n: -1 "):
         HashRing(uniform(2)).owners("k", -1)
-

@@ -60,7 +60,6 @@ class Admission:
         self._reached = reached
         self._unreachable = unreachable
         self._joiners: dict[Endpoint, Joiner] = {}
-        self._size = room
         self._room = room
         self._heap: list[tuple[float, int, Joiner]] = []
         self._order = 0
@@ -122,12 +121,18 @@ class Admission:
         joiner.reached = True
         self._reached(joiner)
 
-    def take_all(self) -> list[Joiner]:
-        """Forget every joiner, in the order of arrival: a new epoch has new observers."""
-        joiners = list(self._joiners.values())
-        self._joiners, self._heap = {}, []
-        self._room = self._size
-        return joiners
+    def take(self, version: float) -> list[Joiner]:
+        """Forget those that asked for an epoch before this one; give them in the order of arrival."""
+        taken = [joiner for joiner in self._joiners.values() if joiner.version < version]
+        for joiner in taken:
+            self._drop(joiner)
+        return taken
+
+    def look_again(self) -> None:
+        """Call back with all that were reached: the epoch that they asked for may be there now."""
+        for joiner in list(self._joiners.values()):
+            if joiner.reached:
+                self._reached(joiner)
 
     def wake(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import inf
 from random import Random
@@ -63,6 +63,8 @@ LASTING = 100
 """A stay of so many pauses makes the next pause after an eviction short again."""
 LONGEST = 60
 """Of such pauses, in attempts to join."""
+EARLY = 64
+"""Requests to observe a joiner that are kept while this process waits for its own first view."""
 ANYONE = NodeId(bytes(NodeId.SIZE))
 """The target of a probe that asks whoever is at an address."""
 
@@ -134,6 +136,8 @@ class Node:
             self._check if checks else None,
         )  # fmt: skip
         self._outreach = Outreach(me, settings, rng, self._outbox, merge, self._probe_anyone, self._merge)
+        self._early = deque[tuple[ObserveRequest, Hashable | None]](maxlen=EARLY)
+        """Of joiners that know this process as a member before it does itself."""
         self._now = -inf
 
     # -- what the driver calls
@@ -222,7 +226,10 @@ class Node:
             case JoinRequest():
                 self._on_join_request(message, reply_to)
             case ObserveRequest():
-                self._reception.on_observe_request(message, reply_to, now)
+                if self._epoch is None and self._joining is not None:
+                    self._early.append((message, reply_to))
+                else:
+                    self._reception.on_observe_request(message, reply_to, now)
             case JoinReply():
                 if self._joining is not None:
                     self._joining.replied(message, now)
@@ -440,7 +447,7 @@ class Node:
         if self._quorum_lost:
             self._quorum_lost = False
             self._outbox.notify(QuorumRestored(configuration.version))
-        self._reception.enter(self.node_id, before if joining is None else None, self._epoch)
+        self._reception.enter(self.node_id, before if joining is None else None, self._epoch, self._now)
         self._monitor.report_faulty()
         if joining is not None:
             self._member_since = self._now
@@ -449,6 +456,9 @@ class Node:
                 self._finish(Left(agreed=True))
                 return
             self._departure.announce(configuration, self.node_id)
+        early, self._early = self._early, deque(maxlen=EARLY)
+        for request, token in early:
+            self._reception.on_observe_request(request, token, self._now)
         for facts in self._catch_up.take_kept():
             self._on_facts(facts)
 
@@ -542,6 +552,8 @@ class Node:
     def _on_facts(self, facts: Facts) -> None:
         configuration, epoch = self.configuration, self._epoch
         if configuration is None or epoch is None:
+            if self._joining is not None:  # the others may know this process as a member before it does
+                self._catch_up.keep(facts)
             return
         if facts.cluster_id != configuration.cluster_id:
             self._outbox.reject("facts of another cluster", facts.sender)

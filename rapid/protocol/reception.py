@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from math import inf
 
 from rapid.detection.alert import Status
 from rapid.detection.cut_detector import ring_bits
@@ -68,12 +69,16 @@ class Reception:
         self._now = now
         self._admission.checked(endpoint, node_id, passed)
 
-    def enter(self, node_id: NodeId, before: Configuration | None, epoch: Epoch) -> None:
-        """A new epoch: tell those who are in, and send the rest to their new observers."""
+    def enter(self, node_id: NodeId, before: Configuration | None, epoch: Epoch, now: float) -> None:
+        """A new epoch: tell those who are in, and send the rest to their new observers.
+
+        Who asked for just this epoch, and was ahead of this member, is looked after.
+        """
+        self._now = now
         self._node_id = node_id
         self._epoch = epoch
         after = epoch.configuration
-        for joiner in self._admission.take_all():
+        for joiner in self._admission.take(after.version):
             endpoint = joiner.member.endpoint
             member = after.member(endpoint)
             if joiner.token is None:
@@ -90,11 +95,12 @@ class Reception:
             else:
                 admitted = Admitted(self._me, after.cluster_id, after.version)
                 self._outbox.answer(joiner.token, endpoint, admitted)
+        self._admission.look_again()
 
     def close(self) -> None:
         """No member any longer: joiners find others."""
         self._epoch = None
-        self._admission.take_all()
+        self._admission.take(inf)
 
     def on_join_request(self, request: JoinRequest, token: Hashable | None, now: float) -> None:
         epoch, settings = self._epoch, self._settings

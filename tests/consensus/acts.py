@@ -72,9 +72,7 @@ def clone(instance: Instance) -> Instance:
     for name in Instance.__slots__:
         value = getattr(instance, name)
         if isinstance(value, dict):
-            value = {
-                key: dict(inner) if isinstance(inner, dict) else inner for key, inner in value.items()
-            }
+            value = {key: dict(inner) if isinstance(inner, dict) else inner for key, inner in value.items()}
         setattr(copy, name, value)
     copy.said = []
     return copy

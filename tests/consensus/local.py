@@ -140,9 +140,7 @@ class Locals:
         stripped = self._stripped.get((number, done))
         if stripped is None:
             left = frozenset(promise for promise in local.promises if promise[0] not in done)
-            stripped = self._intern(
-                local.role, local.instance, local.votes, left, local.picks, local.bound
-            )
+            stripped = self._intern(local.role, local.instance, local.votes, left, local.picks, local.bound)
             self._stripped[number, done] = stripped
         return stripped
 
@@ -170,9 +168,7 @@ class Locals:
             if move.after != number or move.faults:
                 yield move
 
-    def _picks_of(
-        self, number: int, bodies: frozenset[CutDigest], offers: tuple[Offer, ...]
-    ) -> list[Move]:
+    def _picks_of(self, number: int, bodies: frozenset[CutDigest], offers: tuple[Offer, ...]) -> list[Move]:
         """How a coordinator may come to pick: by any of the promises, in any order, in any bundles.
 
         One that holds no value may hear of more than a quorum, and of a value only then.

@@ -91,4 +91,3 @@ def chosen_by(n: int, votes: Iterable[tuple[int, VoteCast]], make: type[Instance
         if learner.decided is not None:
             chosen.add(learner.decided)
     return frozenset(chosen)
-

@@ -41,6 +41,8 @@ async def test_a_restart_is_back_while_its_old_entry_is_still_in_the_view(fleet:
     await until_all_see(fleet, 5, [*others, new])
     assert newest(new)["version"] <= version + 2
     assert newest(new)["cluster_id"] == newest(others[0])["cluster_id"]
+    # the size is the same before and after: wait for the change itself
+    await until(fleet, lambda: any(str(old) in view["removed"] for view in others[0].views))
     gone = [view for view in others[0].views if str(old) in view["removed"]]
     assert [view["left"] for view in gone] == [[]]
     assert gone[0]["t"] > started

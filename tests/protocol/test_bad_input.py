@@ -425,7 +425,6 @@ def test_what_is_said_before_there_is_a_cluster() -> None:
         (Cuts(at(0), mine.cluster_id, mine.version, ()), "cuts of another cluster"),
         (Decided(at(0), mine.cluster_id, mine.version, DIGEST, None), "decision of another cluster"),
         (ConfigurationRequest(at(0), mine.cluster_id, None, WRONG), "request for another cluster"),
-        (ObserveRequest(OUTSIDE, STRANGER, mine.cluster_id, 1), "observe request for another cluster"),
         (Leaving(at(1), node.node_id, mine.cluster_id, 1), "departure of a non-member"),
         (Refounded(at(0), mine.cluster_id, 1, mine), "refounding without this member"),
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from heapq import heappop
 from itertools import count
+from math import inf
 from typing import Any
 
 import pytest
@@ -126,7 +127,7 @@ def test_no_more_joiners_are_observed_than_there_is_room_for() -> None:
 def test_a_new_epoch_has_all_the_room() -> None:
     door = Door(room=2 * footprint.JOINER)
     assert [door.knock(named(n), 0.0) for n in range(3)] == [True, True, False]
-    door.admission.take_all()
+    door.admission.take(inf)
     assert [door.knock(named(n), 0.0) for n in range(3)] == [True, True, False]
 
 

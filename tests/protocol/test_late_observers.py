@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from rapid.overlay.member import Endpoint
 from rapid.protocol.messages import Admitted, Cuts, Decided, Facts, Message, ObserveRequest, Snapshot
 from rapid.protocol.node import Node
@@ -46,36 +44,6 @@ class Unaware:
         return message
 
 
-@pytest.mark.xfail(strict=True, reason="who is asked to observe before its own snapshot has come drops that")
-def test_who_has_just_been_let_in_observes_the_next_one() -> None:
-    unaware = Unaware()
-    joiner = unaware.joiner()
-    assert unaware.stage.until(lambda: any(isinstance(said, ObserveRequest) for _, said in unaware.told), 1.0)
-    unaware.stage.run(0.1)
-    unaware.enlighten()
-    everyone = [*unaware.nodes, unaware.guest, joiner]
-    assert unaware.stage.until(lambda: agree(everyone, 6), 1.0)
-
-
-@pytest.mark.xfail(strict=True, reason="facts that come before the snapshot are dropped, and come but once")
-def test_what_is_said_in_its_first_epoch_before_it_is_there_counts() -> None:
-    unaware = Unaware()
-    before = view(unaware.nodes[0])
-    one = next(node for node in unaware.nodes if before.observers(node.member.endpoint).count(at(8)) <= 1)
-    one.leave(unaware.stage.now)
-    unaware.stage.settle(one)
-    rest = [node for node in unaware.nodes if node is not one]
-    assert unaware.stage.until(lambda: agree(rest, 4), 2.0)
-    assert any(isinstance(said, Facts) and said.version == before.version for _, said in unaware.told)
-    whole = next(message for _, message in unaware.held if isinstance(message, Snapshot))
-    unaware.guest.receive(whole, unaware.stage.now)
-    assert view(unaware.guest).version == view(rest[0]).version
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="a member that learns of a view later than the joiner forgets it, and so does the joiner",
-)
 def test_an_observer_that_learns_of_the_view_later_than_the_joiner_does_its_part() -> None:
     stage = Stage()
     nodes = stage.form(4)
