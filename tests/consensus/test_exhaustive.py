@@ -53,6 +53,7 @@ TWICE = (Rank(2, 0), Rank(3, 0))
         pytest.param("abb", in_turn(2, 3, 4), marks=verify),
         pytest.param("***", in_turn(2, 3, 4), marks=verify),
         pytest.param("***", (*TWICE, Rank(4, 0)), marks=verify),
+        pytest.param("abbb", (*in_turn(2, 3), Rank(4, 0)), marks=verify),
         pytest.param("abbb", in_turn(2, 3, 4), marks=verify),
     ],
     ids=name,
