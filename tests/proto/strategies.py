@@ -91,7 +91,7 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
     configurations = st.builds(
         Configuration.of,
         cluster_ids,
-        versions,
+        versions.map(lambda version: version or 1),
         st.lists(members, min_size=1, max_size=6, unique_by=lambda member: member.endpoint),
         domain.k,
     )
