@@ -11,19 +11,30 @@ SEEDS ?= 0-999999
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test verify lint types proto clean
+.PHONY: help demo bench-smoke test verify network lint types proto clean
 
 help:
-	@echo "make demo    30 processes form a cluster, 5 are killed, the others agree"
-	@echo "make test    the tests"
-	@echo "make verify  the long checks; BUDGET=3600 seconds of them"
-	@echo "make lint    ruff"
-	@echo "make types   mypy, strict"
-	@echo "make proto   generate the protobuf code anew"
-	@echo "make clean   remove all that these have made"
+	@echo "make demo         30 processes form a cluster, 5 are killed, the others agree"
+	@echo "make bench-smoke  every benchmark once, in small, and a report of it"
+	@echo "make test         the tests"
+	@echo "make verify       the long checks; BUDGET=3600 seconds of them"
+	@echo "make network      processes on broken networks; needs root on Linux, iproute2 and nftables"
+	@echo "make lint         ruff"
+	@echo "make types        mypy, strict"
+	@echo "make proto        generate the protobuf code anew"
+	@echo "make clean        remove all that these have made"
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/rapid demo --nodes 30 --kill 5
+
+# small windows and one run each: it shows that the benchmarks work, its numbers mean nothing
+bench-smoke: $(VENV)/.installed-bench
+	mkdir -p build
+	rm -f build/bench-smoke.sqlite
+	$(BIN)/rapid bench run bootstrap crash idle churn --nodes 5 --runs 1 \
+		--peers rapid,kinship --simulated 100 \
+		--settle 0.2 --window 1 --restarts 1 --db build/bench-smoke.sqlite
+	$(BIN)/rapid bench report build/bench-smoke.sqlite --out build/bench-smoke
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
@@ -33,6 +44,9 @@ verify: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m verify --timeout $(BUDGET) --session-timeout $(BUDGET) $(PYTEST_FLAGS) && \
 	left=$$(( $(BUDGET) - $$(date +%s) + began )) && \
 	$(BIN)/rapid simulate --seeds $(SEEDS) --jobs 2 --for $$(( left > 60 ? left : 60 ))
+
+network: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m network $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -10,16 +10,21 @@ from rapid.errors import (
     JoinError,
     LeaveTimeout,
     MetadataError,
+    PlacementError,
     QuorumError,
     RapidError,
     SettingsError,
     StateError,
     TLSError,
+    TokenError,
+    WaitTimeout,
     WireError,
 )
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
+from rapid.placement import HashRing, moved
 from rapid.settings import Settings
+from rapid.token import FencingToken
 from rapid.view import (
     Change,
     Evicted,
@@ -32,15 +37,23 @@ from rapid.view import (
 )
 
 if TYPE_CHECKING:
+    from rapid import blocking, discovery
     from rapid.cluster import Cluster
+    from rapid.leading import singleton
     from rapid.runtime.feed import Changes
     from rapid.runtime.tls import TLS
 else:
 
     def __getattr__(name: str) -> object:
         # asyncio is loaded by those who use it: the core is imported without
-        if name == "Cluster":
+        if name == "discovery":
+            import rapid.discovery as found
+        elif name == "Cluster":
             from rapid.cluster import Cluster as found
+        elif name == "blocking":
+            import rapid.blocking as found
+        elif name == "singleton":
+            from rapid.leading import singleton as found
         elif name == "Changes":
             from rapid.runtime.feed import Changes as found
         elif name == "TLS":
@@ -63,6 +76,8 @@ __all__ = [
     "Endpoint",
     "EndpointError",
     "Evicted",
+    "FencingToken",
+    "HashRing",
     "JoinError",
     "Judge",
     "LeaveTimeout",
@@ -71,6 +86,7 @@ __all__ = [
     "NodeId",
     "OtherCluster",
     "PhiAccrual",
+    "PlacementError",
     "QuorumError",
     "QuorumLost",
     "QuorumRestored",
@@ -80,9 +96,15 @@ __all__ = [
     "SettingsError",
     "StateError",
     "TLSError",
+    "TokenError",
     "View",
     "ViewChange",
     "ViewsSkipped",
+    "WaitTimeout",
     "Windowed",
     "WireError",
+    "blocking",
+    "discovery",
+    "moved",
+    "singleton",
 ]

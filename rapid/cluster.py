@@ -7,18 +7,18 @@ import inspect
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from ipaddress import ip_address
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from rapid.detection.judge import Judge, MakeJudge
-from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError
+from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError, WaitTimeout
 from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
+from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
 from rapid.settings import Settings
-from rapid.view import Change, View
+from rapid.view import Change, View, ViewChange, ViewsSkipped
 
 if TYPE_CHECKING:
     from rapid.runtime.discovery import SeedProvider
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from rapid.runtime.tls import TLS
 
 log = structlog.get_logger("rapid")
+
+GRACE = 5.0
+"""Seconds beyond its own deadline that the node is given to say that it could not join."""
 
 Callback = Callable[[Change], Awaitable[None] | None]
 
@@ -83,12 +86,12 @@ class Cluster:
     ) -> None:
         self._listen = _endpoint(listen)
         self._advertise = None if advertise is None else _endpoint(advertise)
-        if _is_wildcard(self._advertise or self._listen):
+        if is_wildcard((self._advertise or self._listen).host):
             raise EndpointError(
                 f"{self._advertise or self._listen}: other members cannot reach this address; "
                 "give the one that they can as advertise="
             )
-        self._seeds = seeds if callable(seeds) else tuple(map(_seed, seeds))
+        self._seeds = seeds if callable(seeds) else as_seeds(seeds)
         self._metadata = checked_metadata(metadata or {})
         self._settings = settings or Settings.lan()
         self._judge = judge if judge is None else _judge(judge)
@@ -131,7 +134,8 @@ class Cluster:
 
         Raises :class:`BindError` when the address cannot be listened on, :class:`TLSError` when the
         certificates are no good any more or do not name this member, :class:`JoinError` when no
-        cluster let this member in within ``settings.join_timeout``. The member is closed then, and
+        cluster let this member in within ``settings.join_timeout`` of the first look-up of the seeds,
+        or fewer than ``bootstrap_expect`` were in it soon after. The member is closed then, and
         also when this is cancelled. Raises :class:`StateError` when called twice.
         """
         self._same_process()
@@ -146,17 +150,21 @@ class Cluster:
             begin()
         try:
             await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
-            async with asyncio.timeout(self._settings.join_timeout + 5.0):
+            limit = patience(self._settings) + self._settings.join_timeout + GRACE
+            async with asyncio.timeout(limit):
                 return await asyncio.wrap_future(membership.join())
         except TimeoutError as error:
             await self.close()
-            raise JoinError("the member did not get to an end of joining; it is closed") from error
+            raise JoinError(f"{self._unfinished()}; the member is closed") from error
         except BaseException:
             await self.close()
             raise
 
     async def leave(self) -> None:
         """Leave the cluster and close; returns when the others have agreed on a view without this member.
+
+        What a :func:`rapid.singleton` runs here is ended first, within ``settings.leave_timeout``, so
+        it must not call this itself.
 
         Raises :class:`LeaveTimeout` when they do not within ``settings.leave_timeout``; the member is
         closed all the same. Raises :class:`StateError` when it is not started, or closed.
@@ -167,6 +175,7 @@ class Cluster:
         self._leaving = True
         agreed = False
         try:
+            await self._relieve()
             async with asyncio.timeout(self._settings.leave_timeout + 1.0):
                 agreed = await asyncio.wrap_future(membership.leave())
         except TimeoutError as error:
@@ -222,11 +231,46 @@ class Cluster:
     def changes(self) -> Changes:
         """Iterate over the changes: first the view as it is, then every change, in order.
 
+        A :class:`QuorumLost` or :class:`Evicted` that the view has met with before is told after it.
         For use with ``async for``, any number at once, each on any event loop. Ends when the member
         is closed. StateError before :meth:`start` has returned.
         """
         self._require_view()
         return self._feed.reader()
+
+    async def wait_for(
+        self,
+        size: int | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - what it raises says how far it got
+        predicate: Callable[[View], bool] | None = None,
+    ) -> View:
+        """Wait for a view of at least ``size`` members for which ``predicate`` holds; returns it.
+
+        The first one from now on, the present view included; a newer one may be there already.
+        Raises :class:`WaitTimeout` when none has come after ``timeout`` seconds, and
+        :class:`StateError` when the member is closed before, or :meth:`start` has not returned.
+        """
+        changes = self.changes()
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                async for change in changes:
+                    if not isinstance(change, ViewChange | ViewsSkipped):
+                        continue
+                    view = change.view
+                    if view.size >= (size or 0) and (predicate is None or predicate(view)):
+                        return view
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            what = "the predicate did not hold" if predicate is not None else f"it was not of {size} members"
+            raise WaitTimeout(
+                f"the view has {self.view.size} members at version {self.view.version}, and {what} "
+                f"within {timeout} s"
+            ) from error
+        finally:
+            changes.close()
+        raise StateError("the member was closed before a view came that was waited for")
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call back with every change, in order, the view as it is first; plain or async.
@@ -246,8 +290,21 @@ class Cluster:
             subscription.begin()
         return subscription.end
 
+    async def _relieve(self) -> None:
+        """End what runs on the leader only, before there is another leader."""
+        try:
+            async with asyncio.timeout(self._settings.leave_timeout):
+                await asyncio.wrap_future(self._feed.dismiss())
+        except TimeoutError:
+            log.warning("a singleton has not ended in time; the member leaves all the same")
+
+    def _first_reader(self) -> Changes:
+        """Given each change before all other readers are, who wait until it comes back for the next."""
+        self._require_view()
+        return self._feed.reader(first=True)
+
     def _options(self) -> Options:
-        from rapid.runtime.discovery import static
+        from rapid.discovery import static
         from rapid.runtime.options import Options
 
         seeds = self._seeds
@@ -263,6 +320,13 @@ class Cluster:
             bootstrap_expect=self._bootstrap_expect,
             cluster_id=self._cluster_id,
         )
+
+    def _unfinished(self) -> str:
+        """Why :meth:`start` was in vain though the node has not said so."""
+        view = self._feed.view
+        if view is None:
+            return "joining came to no end"
+        return f"the view holds {view.size} of the {self._bootstrap_expect} processes expected"
 
     def _require_view(self) -> View:
         self._same_process()
@@ -339,13 +403,6 @@ def _endpoint(value: str | Endpoint) -> Endpoint:
     return Endpoint.parse(value) if isinstance(value, str) else Endpoint.checked(*value)
 
 
-def _seed(value: str | Endpoint) -> Endpoint:
-    endpoint = _endpoint(value)
-    if not endpoint.port or _is_wildcard(endpoint):
-        raise EndpointError(f"seed {endpoint}: no process can be reached there")
-    return endpoint
-
-
 def _cluster_id(text: str) -> ClusterId:
     try:
         raw = bytes.fromhex(text)
@@ -364,10 +421,3 @@ def _judge(make: MakeJudge) -> MakeJudge:
     if not isinstance(made, Judge):
         raise SettingsError("judge", f"{make!r} makes {made!r}, which has no record() and no faulty")
     return make
-
-
-def _is_wildcard(endpoint: Endpoint) -> bool:
-    try:
-        return ip_address(endpoint.host).is_unspecified
-    except ValueError:
-        return False

@@ -1,5 +1,7 @@
 """The error tree. Every error that this library raises on purpose is a ``RapidError``."""
 
+from __future__ import annotations
+
 
 class RapidError(Exception):
     """The root. The message says what was wrong, where, and what to do."""
@@ -11,6 +13,10 @@ class SettingsError(RapidError, ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, str]]:
+        return type(self), (self.field, self.problem)  # an error crosses from process to process whole
 
 
 class TLSError(SettingsError):
@@ -39,6 +45,18 @@ class JoinError(RapidError):
 
 class LeaveTimeout(RapidError):
     """The cluster did not agree on the departure in time. The member is closed all the same."""
+
+
+class WaitTimeout(RapidError, TimeoutError):
+    """No view of the kind that was waited for came in time. Nothing has changed."""
+
+
+class PlacementError(RapidError, LookupError):
+    """There is no member to own a key."""
+
+
+class TokenError(RapidError, ValueError):
+    """This is no fencing token, or it is compared with one of another cluster."""
 
 
 class QuorumError(RapidError):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from rapid import placement
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import Endpoint, Member
+from rapid.token import FencingToken
 
 
 @dataclass(frozen=True)
@@ -14,8 +16,9 @@ class View:
     """The members of the cluster, as all of them agree, between two changes.
 
     ``(cluster_id, version)`` is unique to a view, and ``version`` grows by one with each change:
-    together they are a fencing token. Members that hold the same ``(cluster_id, version)`` hold the
-    same ``members``, in the same order; ``digest`` is a hash of all three.
+    together they are a fencing token, ``token``. Members that hold the same ``(cluster_id, version)``
+    hold the same ``members``, in the same order; ``digest`` is a hash of all three. So what is a
+    function of a view, as :meth:`leader` and :meth:`ring` are, is the same for all of them.
     """
 
     cluster_id: str
@@ -46,6 +49,41 @@ class View:
     def member(self, endpoint: Endpoint) -> Member | None:
         """The member known by this endpoint, or None."""
         return self._by_endpoint.get(endpoint)
+
+    @property
+    def token(self) -> FencingToken:
+        """The name of this view, for a resource that refuses those with an older one."""
+        return FencingToken(self.cluster_id, self.version)
+
+    def leader(
+        self, *, role: str | None = None, where: placement.Where | None = None, name: str = ""
+    ) -> Member | None:
+        """The one member that is to do what only one may: the same for all who hold this view.
+
+        ``role``: only those with it as ``role`` in their metadata; ``where``: only those for which it
+        holds. It must be a function of the member alone. None when there is none of these.
+        Each ``name`` has a leader of its own, so that several offices do not all fall to one member.
+
+        The leader stays when others go, and gives way to one that joins n others with a chance of
+        1 / (n + 1). Members that hold different views may take different ones for it.
+        """
+        return placement.leader(placement.eligible(self.members, role, where), name)
+
+    def ring(
+        self,
+        *,
+        replicas: int = 1,
+        weight: str | None = "weight",
+        zone: str | None = "zone",
+        role: str | None = None,
+        where: placement.Where | None = None,
+    ) -> placement.HashRing:
+        """Which members own which keys; see :class:`HashRing`. Keep it as long as the view.
+
+        ``role`` and ``where`` choose the members as for :meth:`leader`.
+        """
+        members = placement.eligible(self.members, role, where)
+        return placement.HashRing(members, replicas=replicas, weight=weight, zone=zone)
 
 
 @dataclass(frozen=True)

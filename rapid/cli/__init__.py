@@ -12,6 +12,7 @@ COMMANDS = {
     "agent": "run one member until it is told to stop, and print its views",
     "demo": "run many members here, kill some, and watch the others agree",
     "simulate": "try the protocol in many seeded worlds full of faults",
+    "bench": "measure clusters of this and other libraries, and report it",
     "certs": "make certificates for trying TLS out",
     "overlay": "print who observes whom among any endpoints",
 }

@@ -17,7 +17,9 @@ from typing import Any
 import structlog
 
 from rapid.cluster import Cluster
+from rapid.discovery import SeedProvider, dns, file, srv
 from rapid.errors import EndpointError, LeaveTimeout, MetadataError, RapidError, SettingsError
+from rapid.overlay.member import Endpoint
 from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 from rapid.view import (
@@ -54,12 +56,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--advertise", metavar="HOST:PORT", help="the address that others reach it by, where that is another"
     )
-    parser.add_argument(
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument(
         "--seed",
         action="append",
         default=[],
         metavar="HOST:PORT",
-        help="a process to join through; any number. With none, found a cluster",
+        help="a process to join through; any number. With none of any kind, found a cluster",
+    )
+    seeds.add_argument(
+        "--seed-dns", metavar="NAME:PORT", help="join through any of the addresses that the name has"
+    )
+    seeds.add_argument(
+        "--seed-srv",
+        metavar="NAME",
+        help="join through the targets of the SRV records of a name such as _rapid._tcp.example.org",
+    )
+    seeds.add_argument(
+        "--seed-file",
+        metavar="FILE",
+        help="join through the processes in a file, one HOST:PORT on a line; # begins a comment",
     )
     parser.add_argument(
         "--metadata",
@@ -252,7 +268,7 @@ def _cluster(args: argparse.Namespace) -> Cluster:
         changes["join_timeout"] = args.join_timeout
     return Cluster(
         args.listen,
-        seeds=args.seed,
+        seeds=_seeds(args),
         metadata=_metadata(args.metadata),
         settings=make(**changes),
         advertise=args.advertise,
@@ -262,6 +278,18 @@ def _cluster(args: argparse.Namespace) -> Cluster:
         cluster_id=args.cluster_id,
         tls=_tls(args),
     )
+
+
+def _seeds(args: argparse.Namespace) -> list[str] | SeedProvider:
+    """What the one option of these that was given stands for."""
+    if args.seed_dns is not None:
+        return dns(*Endpoint.parse(args.seed_dns))
+    if args.seed_srv is not None:
+        return srv(args.seed_srv)
+    if args.seed_file is not None:
+        return file(args.seed_file)
+    seeds: list[str] = args.seed
+    return seeds
 
 
 def _tls(args: argparse.Namespace) -> TLS | None:

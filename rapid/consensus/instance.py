@@ -130,14 +130,17 @@ class Instance:
         """The highest round anyone is known to have opened."""
         return max((rank.round for rank in self.prepares), default=FAST.round)
 
-    @property
-    def fast_round_lost(self) -> bool:
-        """No value can reach a fast quorum any more, whoever still votes."""
+    def fast_round_lost(self, silent: int = 0) -> bool:
+        """No value can reach a fast quorum any more, whoever still votes.
+
+        ``silent``: a bitmap of members that are not going to, as far as anyone can tell.
+        """
         counted = self.votes.get(FAST, {})
-        if len(counted) < 2:
-            return False
-        sizes = [voters.bit_count() for voters in counted.values()]
-        return max(sizes) + self.n - sum(sizes) < fast_quorum(self.n)
+        voted = 0
+        for voters in counted.values():
+            voted |= voters
+        best = max((voters.bit_count() for voters in counted.values()), default=0)
+        return best + self.n - (voted | silent).bit_count() < fast_quorum(self.n)
 
     # -- inside
 

@@ -147,6 +147,18 @@ class CutDetector:
         self._place((tally.subject.endpoint, tally.subject.node_id), tally)
 
     @property
+    def failing(self) -> list[Endpoint]:
+        """The members that seem to have failed: at or past the low watermark, and not by leaving."""
+        groups = (self._stable, self._unstable)
+        tallies = [self._tallies[process] for group in groups for process in group]
+        return [t.subject.endpoint for t in tallies if not t.up and not t.leaving]
+
+    @property
+    def removals_wait(self) -> bool:
+        """Whether a member is to go, and something unstable holds that up."""
+        return bool(self._unstable) and any(not self._tallies[process].up for process in self._stable)
+
+    @property
     def empty(self) -> bool:
         return not self._tallies
 

@@ -178,6 +178,7 @@ def _pack_join_reply(message: JoinReply) -> pb.JoinReply:
         detail=message.detail[:DETAIL_LIMIT],
         node_id=message.node_id,
         attempt=message.attempt,
+        holders=map(values.endpoint, message.holders),
     )
 
 
@@ -195,6 +196,7 @@ def _unpack_join_reply(raw: pb.JoinReply, sender: Endpoint) -> JoinReply:
         read_detail(raw.detail),
         read_identifier(NodeId, raw.node_id) if raw.node_id else None,
         raw.attempt,
+        tuple(map(read_endpoint, bounded(raw.holders, RING_LIMIT))),
     )
 
 

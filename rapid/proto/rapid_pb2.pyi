@@ -208,7 +208,7 @@ class JoinRequest(_message.Message):
     def __init__(self, node_id: _Optional[bytes] = ..., protocol: _Optional[int] = ..., k: _Optional[int] = ..., h: _Optional[int] = ..., l: _Optional[int] = ..., expect: _Optional[bytes] = ..., attempt: _Optional[int] = ..., founding: _Optional[bool] = ...) -> None: ...
 
 class JoinReply(_message.Message):
-    __slots__ = ("standing", "cluster_id", "version", "observers", "detail", "node_id", "attempt")
+    __slots__ = ("standing", "cluster_id", "version", "observers", "detail", "node_id", "attempt", "holders")
     STANDING_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +216,7 @@ class JoinReply(_message.Message):
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
     standing: int
     cluster_id: bytes
     version: int
@@ -223,7 +224,8 @@ class JoinReply(_message.Message):
     detail: str
     node_id: bytes
     attempt: int
-    def __init__(self, standing: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., observers: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., detail: _Optional[str] = ..., node_id: _Optional[bytes] = ..., attempt: _Optional[int] = ...) -> None: ...
+    holders: _containers.RepeatedCompositeFieldContainer[Endpoint]
+    def __init__(self, standing: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., observers: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., detail: _Optional[str] = ..., node_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
 
 class ObserveRequest(_message.Message):
     __slots__ = ("member", "cluster_id", "version")

@@ -10,7 +10,7 @@ from rapid.overlay import footprint
 from rapid.overlay.member import Endpoint, Member
 from rapid.settings import Settings
 
-ATTEMPTS = 5
+ATTEMPTS = 10
 ROOM = 32 * 1024 * 1024
 """Bytes for joiners: 16,000 of them, or 10,000 with a kilobyte of metadata each."""
 

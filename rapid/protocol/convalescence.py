@@ -8,7 +8,7 @@ from math import inf
 from rapid.overlay.member import Endpoint
 from rapid.settings import Settings
 
-ROUNDS = 3
+ROUNDS = 5
 FIT = 0.75
 """The share of probes that those must have answered who answered at all: the others may be gone.
 

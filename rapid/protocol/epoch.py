@@ -40,7 +40,8 @@ class Epoch:
 
     Thrown away with its timers when ``decided`` is set. A subject that stays unstable for
     ``reinforcement_timeout`` is echoed by all its observers, a joiner by those that reach it, for
-    which ``observe`` is called; after as long again it blocks no more. When more members seem to
+    which ``observe`` is called; after as long again it blocks no more. A joiner holds up removals for
+    no longer than ``batch_limit``: its observers may be the next to go. When more members seem to
     have failed than a majority bears, the members agree to begin afresh instead: a cut without any
     change gives a new epoch, without the old one's alerts.
     """
@@ -84,12 +85,16 @@ class Epoch:
         self._unstable_since: dict[Tally, float] = {}
         """In the order of time; some are not unstable any longer."""
         self._reinforced: dict[Tally, None] = {}
+        self._yield_at = inf
         self._quorum_at = inf
         self.quorum_lost = False
 
     @property
     def due(self) -> float:
-        return min(self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at)
+        return min(
+            self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at,
+            self._yield_at,
+        )  # fmt: skip
 
     @property
     def decided(self) -> Cut | None:
@@ -109,6 +114,10 @@ class Epoch:
         self._own[key] = said | rings
         if status is not Status.UP:
             subject = key[0]
+            down = sum(bits.bit_count() for (_, up), bits in self._own.items() if not up)
+            if down >= self._settings.h and self._quorum_at == inf:
+                # nearly all that this member observes is silent: it may be alone, and learn of nothing
+                self._quorum_at = now + self._settings.quorum_timeout
         self.batch.add(Alert(self._me, subject, status, rings & ~said), now)
 
     def receive(self, facts: Facts, now: float) -> None:
@@ -154,6 +163,8 @@ class Epoch:
             self._evaluate(now)
         if now >= self._reinforce_at:
             self._reinforce(now)
+        if now >= self._yield_at:
+            self._yield(now)
         if now >= self._recover_at and self.decided is None:
             self._recoveries += 1
             self._stats["classic rounds"] += 1
@@ -187,6 +198,11 @@ class Epoch:
                 self._propose(self.proposal, now)
         for tally in self.detector.take_unstable():
             self._unstable_since[tally] = now
+        if self.proposal is not None or not self.detector.removals_wait:
+            self._yield_at = inf
+        elif self._yield_at == inf:
+            self._yield_at = now + self._settings.batch_limit
+        self._recover_early(now)
 
     def _propose(self, cut: Cut, now: float) -> None:
         self._proposed_at = now
@@ -224,6 +240,15 @@ class Epoch:
                     self.alert(tally.subject, Status.DOWN, rings, now)
         self._evaluate(now)
 
+    def _yield(self, now: float) -> None:
+        """Removals have waited for joiners long enough: those get in with the next view."""
+        self._yield_at = inf
+        for tally in self.detector.unstable:
+            if tally.up:
+                self._stats["joiners passed over"] += 1
+                self.detector.expire(tally)
+        self._evaluate(now)
+
     # -- agreement
 
     def _learn(self, cut: Cut, source: Endpoint | None, now: float) -> None:
@@ -251,17 +276,27 @@ class Epoch:
         for statement in said:
             if statement.rank == FAST or self._keep(statement.rank):
                 self.gossip.append(statement, None, now)
-        if self.instance.decided is not None or self._recoveries != 0:
+        self._recover_early(now)
+
+    def _recover_early(self, now: float) -> None:
+        """Do not wait for a fast round that cannot win: votes are split, or too many members are gone."""
+        instance = self.instance
+        if not self.bodies or instance.decided is not None or self._recoveries != 0:
             return
-        hopeless = self.instance.fast_round_lost or (
-            self.proposal is not None and len(self.proposal.removed) > tolerance(self.configuration.size)
-        )
-        if hopeless and self.instance.highest_round == FAST.round:
+        silent = 0
+        for endpoint in self.detector.failing:
+            index = self.configuration.index(endpoint)
+            silent |= 0 if index is None else 1 << index
+        going = len(self.proposal.removed) if self.proposal is not None else 0
+        hopeless = instance.fast_round_lost(silent) or going > tolerance(self.configuration.size)
+        if hopeless and instance.highest_round == FAST.round:
             self._recover_at = min(self._recover_at, now + self._turn() * self._settings.fallback_stagger)
 
     def _turn(self) -> int:
-        """How many members coordinate before this one: ring-0 order, without those to be removed."""
-        going = {removal.endpoint for removal in self.proposal.removed} if self.proposal else set()
+        """How many members coordinate before this one: ring-0 order, without those that are going."""
+        going = set(self.detector.failing)
+        if self.proposal is not None:
+            going |= {removal.endpoint for removal in self.proposal.removed}
         turn = 0
         for endpoint in self.configuration.endpoints:
             if endpoint == self._me:

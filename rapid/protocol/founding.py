@@ -13,8 +13,9 @@ class Founding:
 
     It asks the others first. Each follows one at a time, and founds none while it follows. The
     founder needs followers enough for the expected number, and among them, with itself, a majority
-    of the seeds: since two majorities share a seed, there is one founder. ``seeds`` is the number of
-    all seeds' addresses, this process's included; ``is_seed``: one of them is.
+    of the seeds: since two majorities share a seed, there is one founder. A following counts for as
+    long as it surely lasts: from when it was asked for. ``seeds`` is the number of seeds, all addresses
+    of this process counted as one; ``is_seed``: this process is one of them.
     """
 
     def __init__(self, me: Endpoint, expected: int, settings: Settings) -> None:
@@ -25,7 +26,7 @@ class Founding:
         self._patience = 3 * settings.join_attempt
         self._seen: dict[Endpoint, float] = {}
         self._seen_seeds: dict[Endpoint, None] = {}
-        self._followers: dict[Endpoint, None] = {}
+        self._followers: dict[Endpoint, float] = {}
         self._leader: Endpoint | None = None
         self._until = -inf
 
@@ -60,13 +61,14 @@ class Founding:
         self._followers.clear()
         return True
 
-    def followed(self, process: Endpoint, now: float) -> bool:
-        """A process follows this one; whether that makes them enough."""
+    def followed(self, process: Endpoint, asked_at: float, now: float) -> bool:
+        """A process follows this one, as it was asked to then; whether that makes them enough."""
         if self._follows(now):
             return False
-        self._followers[process] = None
-        seeds = 1 + sum(follower in self._seen_seeds for follower in self._followers)
-        return len(self._followers) + 1 >= self._expected and 2 * seeds > self.seeds
+        self._followers[process] = asked_at
+        lasting = [follower for follower, at in self._followers.items() if now < at + self._patience]
+        seeds = 1 + sum(follower in self._seen_seeds for follower in lasting)
+        return len(lasting) + 1 >= self._expected and 2 * seeds > self.seeds
 
     def _follows(self, now: float) -> bool:
         return now < self._until

@@ -97,8 +97,8 @@ class Joining:
         self._next_seeds = tuple(seed for seed in distinct if seed not in self._mine)
         self._founder = self._founds and next(iter(distinct), None) in self._mine
         if self._founding is not None:
-            self._founding.seeds = len(distinct)
             self._founding.is_seed = len(distinct) > len(self._next_seeds)
+            self._founding.seeds = len(self._next_seeds) + self._founding.is_seed
 
     def wake(self, now: float) -> None:
         """Make the next try, or give up."""
@@ -169,18 +169,17 @@ class Joining:
                 self._mine[asked[0]] = None
                 self.discovered(list(self._looked_up))
             self._go_on(now)
-        elif reply.standing is Standing.WELCOME and reply.cluster_id is not None:
-            self._welcomed(reply, reply.cluster_id, now)
-        elif reply.standing is Standing.ADDRESS_HELD:
-            self._trouble = f"an earlier process at {self._member.endpoint} is still a member"
-            self._pause = self._settings.join_retry
+        elif reply.cluster_id is not None and reply.standing in (Standing.WELCOME, Standing.ADDRESS_HELD):
             restarted = Restarted(self._member.endpoint, self._member.node_id)
-            for observer in dict.fromkeys(reply.observers):
+            for observer in dict.fromkeys(reply.holders):
                 self._outbox.send(observer, restarted)
-            self._waiting.clear()
-            self._go_on(now)
+            self._welcomed(reply, reply.cluster_id, now)
         elif reply.standing is Standing.UNREACHABLE:
+            # too few may be left to let this process in: they all look again, after a while
             self._blind[reply.sender] = None
+            pause = self._settings.join_attempt * (0.5 + self._rng.random())
+            self._observed_until = min(self._observed_until, now + pause)
+            self._until(self._observed_until, now)
         elif reply.standing is Standing.INCOMPATIBLE:
             self._trouble = f"{reply.sender} refused: {reply.detail}"
             if asked is not None:
@@ -193,8 +192,12 @@ class Joining:
             self._trouble = f"seed {reply.sender} is not in a cluster yet"
             if self._founding is not None:
                 self._founding.saw(reply.sender, asked is not None and asked[0] in self._seeds, now)
-                following = reply.standing is Standing.FOLLOWING
-                if following and now >= self._cluster_until and self._founding.followed(reply.sender, now):
+                if (
+                    reply.standing is Standing.FOLLOWING
+                    and asked is not None
+                    and now >= self._cluster_until
+                    and self._founding.followed(reply.sender, asked[1] - self._settings.join_attempt, now)
+                ):
                     self._end(self._found)
                     return
             self._go_on(now)
@@ -217,15 +220,20 @@ class Joining:
             if known_id != cluster_id or not known - 1 <= version <= known + 1:
                 # between the two this process may have been let in and removed
                 self._member = self._renew()
-        self._known = (cluster_id, version)
+        if self._known != (cluster_id, version):
+            self._known = (cluster_id, version)
+            self._blind.clear()
+            self._pause = self._settings.join_retry
         self._asked.clear()
-        self._blind.clear()
-        self._pause = self._settings.join_retry
-        self._trouble = f"cluster {cluster_id} did not agree on letting this member in"
+        held = f": an earlier process at {self._member.endpoint} is still a member" if reply.holders else ""
+        lost = f" ({reply.sender}: {reply.detail})" if reply.detail else ""
+        self._trouble = f"cluster {cluster_id} did not agree on letting this member in{held}{lost}"
         request = ObserveRequest(self._member.endpoint, self._member, cluster_id, version)
         for observer in dict.fromkeys(reply.observers):
             self._outbox.send(observer, request)
-        self._observed_until = now + 3 * self._settings.join_attempt
+        # an earlier process at this address has to go first, and the word of it may be lost
+        patience = self._settings.join_attempt * (1 if reply.holders else 3)
+        self._observed_until = now + patience
         self._until(self._observed_until, now)
 
     def _ask(self, seed: Endpoint, now: float) -> None:
@@ -243,9 +251,9 @@ class Joining:
 
     def _conclude(self, now: float) -> None:
         """All were asked, and none let this process in: found, or ask again after a while."""
-        alone = not self._seeds and not self._next_seeds
-        patient = alone or now >= max(self._began + self._settings.found_delay, self._cluster_until)
-        if self._founder and patient:
+        # the only seed of all has nobody to look for
+        delay = self._settings.found_delay if self._seeds or self._next_seeds else 0.0
+        if self._founder and now >= max(self._began + delay, self._cluster_until):
             self._end(self._found)
             return
         self._outbox.put(Discover())

@@ -25,7 +25,7 @@ class Standing(IntEnum):
     NOT_A_MEMBER = 2
     """The process asked is in no cluster itself (yet)."""
     ADDRESS_HELD = 3
-    """An earlier process at this address is still a member; its observers are named: tell them."""
+    """As WELCOME, and an earlier process at this address is still a member: tell its observers."""
     INCOMPATIBLE = 4
     """Protocol version, K, H, L or the cluster differ; ``detail`` says which."""
     UNREACHABLE = 5
@@ -87,7 +87,8 @@ class JoinRequest:
 class JoinReply:
     """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), else none.
 
-    ``node_id`` is the sender's; ``attempt`` that of the request, 0 where there was none.
+    ``node_id`` is the sender's; ``attempt`` that of the request, 0 where there was none; ``holders``
+    are the observers of the earlier process, where there is one (ADDRESS_HELD).
     """
 
     sender: Endpoint
@@ -98,6 +99,7 @@ class JoinReply:
     detail: str = ""
     node_id: NodeId | None = None
     attempt: int = 0
+    holders: tuple[Endpoint, ...] = ()
 
 
 @dataclass(slots=True)

@@ -373,8 +373,9 @@ class Node:
     def _ways_in(self) -> list[Endpoint]:
         """The seeds, and some who were in the last view."""
         known = self.configuration.endpoints if self.configuration is not None else ()
-        others = [endpoint for endpoint in known if endpoint != self._me]
-        return [*self._outreach.seeds, *self._rng.sample(others, min(len(others), WAYS_BACK))]
+        seeds = self._outreach.seeds
+        others = [endpoint for endpoint in known if endpoint != self._me and endpoint not in seeds]
+        return [*seeds, *self._rng.sample(others, min(len(others), WAYS_BACK))]
 
     def _merge(self, way_in: Endpoint) -> None:
         """Leave this cluster to itself and go where more are."""
@@ -499,13 +500,17 @@ class Node:
             return
         if self._joining is not None:
             self._joining.probed(probe.sender, probe.cluster_id, probe.size, self._now)
-        refounded = self._refounded
-        if refounded is not None and probe.cluster_id == refounded.cluster_id:
-            self._send(probe.sender, refounded)  # it missed the operator's word
+        self._repeat_word(probe.sender, probe.cluster_id)
         self._compare(probe.sender, probe.cluster_id, probe.version, probe.size)
 
     def _on_ack(self, ack: ProbeAck) -> None:
-        self._monitor.answered(ack.sender, ack.node_id, ack.sequence, self._now)
+        mine = self.configuration
+        elsewhere = bool(ack.size) and mine is not None and ack.cluster_id != mine.cluster_id
+        if elsewhere and self._repeat_word(ack.sender, ack.cluster_id):
+            elsewhere = False
+        # who is a member of another cluster is none of this one, whatever its id
+        process = ANYONE if elsewhere else ack.node_id
+        self._monitor.answered(ack.sender, process, ack.sequence, self._now)
         self._reception.answered(ack.sender, ack.node_id, self._now)
         if self._convalescence is not None:
             self._convalescence.answered(ack.sequence)
@@ -647,15 +652,31 @@ class Node:
         self._refounded = word
         self._install(successor, None)
 
+    def _repeat_word(self, peer: Endpoint, cluster_id: ClusterId | None) -> bool:
+        """Tell a peer that is still in the old cluster what it missed; whether it is."""
+        word = self._refounded
+        if word is None or cluster_id != word.cluster_id:
+            return False
+        self._send(peer, word)
+        return True
+
     def _on_refounded(self, word: Refounded) -> None:
-        """Follow, from the same view only: who saw more must not lose it."""
+        """Follow, from the same view only: who saw more must not lose it.
+
+        Of two words about one view, by two operators, that with the lower id holds.
+        """
         mine, theirs = self.configuration, word.configuration
         member = theirs.member(self._me)
+        said = self._refounded
         if mine is None or self._epoch is None or theirs.k != self.settings.k:
             self._outbox.reject("refounding without this member", word.sender)
-        elif (mine.cluster_id, mine.version) != (word.cluster_id, word.version):
+            return
+        origin = (mine.cluster_id, mine.version)
+        if said is not None and said.configuration is mine and theirs.cluster_id < mine.cluster_id:
+            origin = (said.cluster_id, said.version)
+        if origin != (word.cluster_id, word.version):
             self._outbox.reject("refounding of another view", word.sender)
-        elif member is None or member.node_id != self.node_id or theirs.version != mine.version + 1:
+        elif member is None or member.node_id != self.node_id or theirs.version != word.version + 1:
             self._outbox.reject("refounding without this member", word.sender)
         else:
             self._refounded = word

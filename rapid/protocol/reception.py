@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 
 from rapid.detection.alert import Status
 from rapid.detection.cut_detector import ring_bits
@@ -121,12 +122,12 @@ class Reception:
         else:
             self._outbox.stats["joins from a held address"] += 1
             self._hurry(request.sender, now)
-            observers = mine.observers(request.sender)
-            reply = JoinReply(
-                self._me, Standing.ADDRESS_HELD, mine.cluster_id, mine.version, observers,
-                node_id=self._node_id, attempt=request.attempt,
-            )  # fmt: skip
-            self._outbox.answer(token, request.sender, reply)
+            held_by = replace(
+                self._welcome(request.sender, mine, request.attempt),
+                standing=Standing.ADDRESS_HELD,
+                holders=mine.observers(request.sender),
+            )
+            self._outbox.answer(token, request.sender, held_by)
 
     def on_observe_request(self, request: ObserveRequest, token: Hashable | None, now: float) -> None:
         epoch, joiner = self._epoch, request.member
@@ -174,9 +175,10 @@ class Reception:
         self._refuse(joiner.token, joiner.member.endpoint, Standing.UNREACHABLE, detail)
 
     def _welcome(self, joiner: Endpoint, mine: Configuration, attempt: int = 0) -> JoinReply:
+        detail = "its quorum is lost" if self._epoch is not None and self._epoch.quorum_lost else ""
         return JoinReply(
-            self._me, Standing.WELCOME, mine.cluster_id, mine.version, mine.subjects(joiner),
-            node_id=self._node_id, attempt=attempt,
+            self._me, Standing.WELCOME, mine.cluster_id, mine.version, mine.subjects(joiner), detail,
+            self._node_id, attempt,
         )  # fmt: skip
 
     def _refuse(

@@ -24,7 +24,7 @@ from rapid.protocol.outputs import (
     Reply,
     Send,
 )
-from rapid.runtime.discovery import Discovery
+from rapid.runtime.discovery import Discovery, patience
 from rapid.runtime.options import Options
 from rapid.runtime.prober import Checks
 from rapid.runtime.reactor import reactor
@@ -80,7 +80,16 @@ class Driver:
     ) -> None:
         self._make = make
         self._options = options
-        self._discovery = Discovery(options.seeds) if options.seeds is not None else None
+        self._counts: Counter[str] = Counter()
+        self._discovery = (
+            Discovery(
+                options.seeds, patience(options.settings), self._counts,
+                # a certificate names what was dialled, not what that resolves to
+                as_written=options.tls is not None and options.tls.server_name is None,
+            )
+            if options.seeds is not None
+            else None
+        )  # fmt: skip
         self._discovering: asyncio.Task[None] | None = None
         self._known_as: Endpoint | None = None
         self._seeds: Sequence[Endpoint] = ()
@@ -89,7 +98,6 @@ class Driver:
         self._stopping = asyncio.Event()
         self._error: BaseException | None = None
         self._core: Core | None = None
-        self._counts: Counter[str] = Counter()
         self._checks = (
             Checks(options.prober, options.settings.probe_timeout, self._checked, self._counts)
             if options.prober is not None
@@ -139,12 +147,11 @@ class Driver:
 
     def troubles(self) -> list[str]:
         """What is known of seeds that cannot be had, for messages to people. The driver's thread."""
-        found = self._discovery.troubles() if self._discovery is not None else []
-        if self._transport is not None:
-            found += [
-                f"{seed}: {trouble}" for seed in self._seeds if (trouble := self._transport.trouble(seed))
-            ]
-        return found
+        found = self._discovery.troubles() if self._discovery is not None else {}
+        for seed in self._seeds:
+            if self._transport is not None and (trouble := self._transport.trouble(seed)):
+                found.setdefault(str(seed), trouble)
+        return [f"{what}: {trouble}" for what, trouble in found.items()]
 
     def call(self, function: Callable[[], object]) -> None:
         """Run a function on the driver's loop, soon. Any thread."""
@@ -184,6 +191,8 @@ class Driver:
                 self._timer.cancel()
             if self._discovering is not None:
                 self._discovering.cancel()
+            if self._discovery is not None:
+                self._discovery.close()
             if self._checks is not None:
                 await self._checks.close()
             await transport.close()

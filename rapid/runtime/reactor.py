@@ -7,6 +7,8 @@ import atexit
 import os
 import threading
 
+from rapid.errors import StateError
+
 _REST = 1.0
 """Seconds that ended calls have to come to rest before the thread ends."""
 
@@ -65,8 +67,17 @@ _reactor: tuple[int, Reactor] | None = None
 
 
 def reactor() -> Reactor:
-    """The reactor of this process; a forked child gets its own."""
+    """The reactor of this process. StateError in the child of a process that had one.
+
+    gRPC's threads are not in the child, though all its state says so: it would crash.
+    """
     global _reactor
-    if _reactor is None or _reactor[0] != os.getpid():
+    if _reactor is None:
         _reactor = os.getpid(), Reactor()
-    return _reactor[1]
+    made_by, found = _reactor
+    if made_by != os.getpid():
+        raise StateError(
+            f"process {os.getpid()} was forked from {made_by} after a member had been started there, and "
+            "gRPC does not survive that: start none before the fork, or processes by spawn or forkserver"
+        )
+    return found

@@ -97,10 +97,12 @@ class Invariants:
             return
         if proposal is not None:
             agreement.proposed[proposal.digest] = None
-        rank, voted = instance.voted
-        if rank != NO_RANK and voted is not None:
-            # its last vote may have completed the quorum here, and then it never left the process
-            self._voted(life, agreement, self._index(life, agreement), rank, voted)
+        me = self._index(life, agreement)
+        for rank, counted in instance.votes.items():
+            for digest, voters in counted.items():
+                if voters >> me & 1:
+                    # its own votes may have completed the quorum here, and then they never left the process
+                    self._voted(life, agreement, me, rank, digest)
         if cut.digest not in agreement.proposed:
             self._fail(
                 "I3", f"{life} decides {cut.digest} in version {parent.version}, which nobody proposed"

@@ -7,6 +7,7 @@ raises :class:`~rapid.simulation.InvariantViolation` when the cluster did not do
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -232,6 +233,29 @@ def rolling_restart(n: int = 20, seed: int = 1, *, gap: float = 0.0) -> World:
     for place in list(world.places):
         world.restart(place.endpoint, after=gap)
         world.expect_agreement(gap + 60.0)
+    return world
+
+
+def hasty_restarts(n: int = 30, seed: int = 1, *, takes: float = 0.4) -> World:
+    """Every process is killed and started again, one as soon as the one before it runs; nobody waits.
+
+    A process ``takes`` this long to start. At the end all are in, and there never was a second
+    cluster. The processes know three seeds, as they must: a sole seed that restarts founds a cluster.
+    """
+    world = World(seed)
+    world.add_members(n, seeds=["m0:7400", "m1:7400", "m2:7400"])
+    world.start()
+    world.expect_agreement(BOOT)
+    world.run(3.0)
+    for number, place in enumerate(world.places):
+        world.after(number * takes, partial(world.restart, place.endpoint, after=takes))
+    world.run(n * takes)
+    world.expect_agreement(30.0)
+    clusters = {
+        seen.configuration.cluster_id for place in world.places for life in place.lives for seen in life.views
+    }
+    if len(clusters) != 1:
+        world.violated("one cluster", f"there were {len(clusters)}")
     return world
 
 

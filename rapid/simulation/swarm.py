@@ -54,9 +54,11 @@ class Swarm:
     def __init__(self, seed: int, *, make_node: Callable[..., Node] = Node, canary: bool = False) -> None:
         self.seed = seed
         self.rng = rng = Random(f"{seed}/swarm")
+        # with L above a third of K the loss of few observers keeps a crash below L: it is noise then
+        k = rng.randint(4, 10)
         settings = rng.choice((
             Settings.lan(), Settings.lan(), Settings.local(),
-            Settings.lan(k=rng.randint(4, 10), h=4, l=rng.randint(1, 4)),
+            Settings.lan(k=k, h=4, l=rng.randint(1, k // 3)),
             Settings.lan(everyone_limit=rng.randint(1, 12), gossip_interval=0.05),
             Settings.lan(history=1, fallback_delay=0.2, fallback_stagger=0.02),
         ))  # fmt: skip
@@ -248,7 +250,14 @@ class Swarm:
     def misfit(self) -> None:
         """A process with other watermarks asks to be let in."""
         settings = self.world.settings
-        other = replace(settings, h=settings.k if settings.h != settings.k else settings.k - 1)
+        if settings.h < settings.k:
+            other = replace(settings, h=settings.k)
+        elif settings.l < settings.h:
+            other = replace(settings, h=settings.h - 1)
+        else:
+            other = (
+                replace(settings, l=settings.l - 1) if settings.l > 1 else replace(settings, k=settings.k - 1)
+            )
         address = Endpoint(f"misfit{len(self.world.places)}", 7400)
         self.world.add(address, settings=other)
         self._misfits[address] = None

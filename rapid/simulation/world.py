@@ -583,7 +583,8 @@ class World:
 
         The only seed of all would found a second cluster, as its owner would have to know.
         """
-        inside = [life.place.endpoint for life in self.live if life.configuration is not None][:3]
+        members = (life for life in self.live if life.configuration is not None and not life.between)
+        inside = [life.place.endpoint for life in members][:3]
         if place.seeds == (place.endpoint,):
             return tuple(seed for seed in inside if seed != place.endpoint) or place.seeds
         return (*place.seeds, *inside)

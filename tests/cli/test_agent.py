@@ -48,6 +48,10 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["dance"], "invalid choice: 'dance'"),
         (["agent"], "--listen"),
         (["agent", "--listen", "127.0.0.1:0", "--settings", "moon"], "invalid choice: 'moon'"),
+        (
+            ["agent", "--listen", "127.0.0.1:0", "--seed", "127.0.0.1:1", "--seed-file", "x"],
+            "argument --seed-file: not allowed with argument --seed",
+        ),
     ],
 )
 def test_arguments_that_make_no_sense(
@@ -65,6 +69,9 @@ def test_arguments_that_make_no_sense(
         (["--listen", "nonsense"], "'nonsense' is no HOST:PORT, such as 10.0.0.5:7400"),
         (["--listen", "127.0.0.1:70000"], "port 70000 of '127.0.0.1' is not within 0 to 65535"),
         (["--listen", "127.0.0.1:0", "--seed", "here"], "'here' is no HOST:PORT, such as 10.0.0.5:7400"),
+        (["--listen", "127.0.0.1:0", "--seed-dns", "here"], "'here' is no HOST:PORT, such as 10.0.0.5:7400"),
+        (["--listen", "127.0.0.1:0", "--seed-dns", "here:0"], "seed here:0: no process can be reached there"),
+        (["--listen", "127.0.0.1:0", "--seed-srv", "a..b"], "seeds: 'a..b' is no name in the DNS"),
         (["--listen", "127.0.0.1:0", "--advertise", ":1"], "':1' is no HOST:PORT, such as 10.0.0.5:7400"),
         (["--listen", "127.0.0.1:0", "--metadata", "role"], "'role' is no KEY=VALUE, such as role=cache"),
         (["--listen", "127.0.0.1:0", "--metadata", "=x"], "'=x' is no KEY=VALUE, such as role=cache"),

@@ -1,205 +1,185 @@
 """Every interleaving of one agreement, driven through the real :class:`Instance`.
 
-What members have said only grows, and any subset of it may have reached any member. So a global
-state is just the local state of each member, and the facts under way follow from what the members
-hold of their own. Local transitions run the real class once and are remembered; the global search
-then walks over small integers. Votes need no delivery: a value is chosen as soon as the votes that
-exist would make a learner decide.
+What members have said only grows, and any subset of it may have reached any member at any time, in any
+order. So a global state is the local state of each member, and what is under way follows from what each
+has said. The search walks over tuples of small numbers, breadth first, so that a path to a fault is a
+shortest one.
+
+What is left out, and why nothing is missed:
+
+- Votes are not delivered. A member's acts do not depend on them, and a value is chosen as soon as some
+  learner would decide on the votes that exist (:func:`chosen_by`).
+- Who does not coordinate holds every body from the start. The instance uses them only to vote for an
+  accepted value, so the body late is the accept late.
+- Who does not coordinate may propose more than once, and what it prefers is not part of its state: the
+  instance uses that only to pick. A proposal after a promise then leaves no trace; so whoever has
+  promised without a fast vote counts as having proposed, perhaps.
+- A coordinator's hearing of a promise is forgotten again unless it then picks. Promises do not vanish:
+  whatever it can do with the promise heard it can do by hearing it later. So to pick is one act, over
+  every set of promises by which the real class comes to pick.
+- When a rank is picked for, the promises for it are dropped: nobody else uses them, and a coordinator
+  that would pick again is a fault (checked on the promises that exist when it picks).
+- Members that do not coordinate and may propose the same are interchangeable: the class treats members
+  alike but for coordinators, whose index is part of the rank. So their states are kept sorted.
+
+``test_reduction.py`` compares all this with a search that leaves nothing out but the votes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from copy import deepcopy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rapid.consensus.facts import FAST, Accept, Prepare, Promise, Rank, Vote
+from rapid.consensus.facts import Rank
 from rapid.consensus.instance import Instance
 from rapid.overlay.cut import CutDigest
 
-A = CutDigest(b"a" * 16)
-B = CutDigest(b"b" * 16)
+from .acts import Proposals
+from .local import Heard, Locals, Move, Offer
+from .rules import RULES, Fault, VoteCast, chosen_by, faults_of_state
 
-Action = tuple[str, CutDigest | int | Prepare | Promise | Accept]
 State = tuple[int, ...]
 
 
-@dataclass
-class Local:
-    """One local state: the real instance, and what it has said so far."""
-
-    instance: Instance
-    own: tuple[Prepare | Promise | Accept | Vote, ...] = ()
-    next: dict[Action, int] = field(default_factory=dict)
-
-
-@dataclass
+@dataclass(slots=True)
 class Outcome:
-    """What a search found: ``split`` is a path to two chosen values, or None."""
+    """What a search found: all that is chosen on some path, and a shortest path to a fault, if any."""
 
     states: int
     chosen: set[CutDigest]
-    split: list[str] | None
-
-
-def local_key(local: Local) -> Hashable:
-    """What can still matter of a local state; two with one key behave alike from here on.
-
-    A round that the coordinator has picked for needs no more promises, and what lies below a
-    promise has no effect any more.
-    """
-    instance = local.instance
-    promises = {
-        rank: sorted(said.items(), key=repr)
-        for rank, said in instance.promises.items()
-        if instance._picked.get(rank) is False
-    }
-    return (
-        instance.me,
-        instance.promised,
-        instance.voted,
-        instance.preferred,
-        repr(promises),
-        repr(sorted(instance._picked.items())),
-        getattr(instance, "extra", None),
-        local.own,
-    )
+    fault: Fault | None = None
+    path: list[str] = field(default_factory=list)
 
 
 class Search:
-    """Depth-first over all reachable states of ``n`` members and the given classic rounds.
+    """All reachable states of ``n`` members, until one breaks a rule of ``watch``.
 
-    Member r of ``rounds`` coordinates the round ``rounds[r]``. ``proposals`` gives, for each
-    member, the values that it may propose.
+    ``ranks`` are the classic rounds that their coordinators may open, each at any time. ``proposals``
+    gives the values that each member may propose, one of them and at any time, or never. ``alike``
+    keeps the states of interchangeable members sorted.
     """
 
     def __init__(
         self,
         n: int,
-        rounds: tuple[int, ...],
-        proposals: tuple[tuple[CutDigest, ...], ...],
+        ranks: tuple[Rank, ...],
+        proposals: Proposals,
         make: type[Instance] = Instance,
-        limit: int = 50_000_000,
+        watch: frozenset[Fault] = RULES,
+        alike: bool = True,
+        limit: int = 20_000_000,
     ) -> None:
         self.n = n
-        self.rounds = rounds
-        self.proposals = proposals
         self.make = make
+        self.watch = watch
         self.limit = limit
-        self.locals: list[Local] = []
-        self._ids: dict[Hashable, int] = {}
-        self._chosen: dict[frozenset[tuple[Rank, CutDigest, int]], frozenset[CutDigest]] = {}
+        self.locals = Locals(n, ranks, proposals, make, alike)
+        self.parents: dict[State, State | None] = {}
+        self._alike = [members for members in self.locals.roles if len(members) > 1]
+        self._coordinators = self.locals.coordinators
+        self._chosen: dict[tuple[frozenset[VoteCast], ...], frozenset[CutDigest]] = {}
 
     def run(self) -> Outcome:
-        start = tuple(self._intern(self._fresh(member)) for member in range(self.n))
-        parents: dict[State, tuple[State, str] | None] = {start: None}
-        stack = [start]
-        chosen_ever: set[CutDigest] = set()
-        while stack:
-            state = stack.pop()
-            chosen = self._chosen_in(state)
-            chosen_ever |= chosen
-            if len(chosen) > 1:
-                return Outcome(len(parents), chosen_ever, self._path(parents, state))
-            for member, action in self._actions(state):
-                after = self._step(state[member], action)
-                if after == state[member]:
-                    continue
-                successor = (*state[:member], after, *state[member + 1 :])
-                if successor not in parents:
-                    parents[successor] = (state, f"member {member}: {action}")
-                    stack.append(successor)
-            assert len(parents) < self.limit, "the search is larger than its limit"
-        return Outcome(len(parents), chosen_ever, None)
+        start = self._start()
+        self.parents = {start: None}
+        chosen: set[CutDigest] = set()
+        frontier = [start]
+        while frontier:
+            reached: list[State] = []
+            for state in frontier:
+                for member, move in self._moves(state):
+                    faults = move.faults
+                    after = self._sorted(self._after(state, member, move))
+                    if after not in self.parents:
+                        self.parents[after] = state
+                        reached.append(after)
+                        if move.voted:
+                            now = self.chosen(after)
+                            chosen |= now
+                            faults |= faults_of_state(now, self._proposed(after))
+                    if faults and not faults.isdisjoint(self.watch):
+                        fault = min(faults & self.watch, key=lambda fault: fault.value)
+                        return Outcome(len(self.parents), chosen, fault, self._path(state, move))
+            assert len(self.parents) < self.limit, "the search is larger than its limit"
+            frontier = reached
+        return Outcome(len(self.parents), chosen)
 
-    def _fresh(self, member: int) -> Local:
-        instance = self.make(self.n, member)
-        for values in self.proposals:
-            for value in values:
-                instance.learn(value)
-        return Local(instance)
-
-    def _intern(self, local: Local) -> int:
-        key = local_key(local)
-        number = self._ids.get(key)
-        if number is None:
-            number = self._ids[key] = len(self.locals)
-            self.locals.append(local)
-        return number
-
-    def _actions(self, state: State) -> Iterator[tuple[int, Action]]:
-        for member, number in enumerate(state):
-            own = self.locals[number].own
-            if member < len(self.rounds) and not any(isinstance(fact, Prepare) for fact in own):
-                yield member, ("coordinate", self.rounds[member])
-            if self.locals[number].instance.preferred is None:
-                for value in self.proposals[member]:
-                    yield member, ("propose", value)
-            for fact in own:
-                if isinstance(fact, Promise):
-                    coordinator = fact.rank.coordinator
-                    if coordinator != member:
-                        yield coordinator, ("promise", fact)
-                elif isinstance(fact, Prepare | Accept):
-                    kind = "prepare" if isinstance(fact, Prepare) else "accept"
-                    for other in range(self.n):
-                        if other != member:
-                            yield other, (kind, fact)
-
-    def _step(self, number: int, action: Action) -> int:
-        local = self.locals[number]
-        after = local.next.get(action)
-        if after is None:
-            instance = deepcopy(local.instance)
-            kind, what = action
-            if kind == "propose":
-                assert isinstance(what, CutDigest)
-                instance.propose(what)
-            elif kind == "coordinate":
-                assert isinstance(what, int)
-                instance.coordinate(what)
-            elif isinstance(what, Prepare):
-                instance.add_prepare(what)
-            elif isinstance(what, Promise):
-                instance.add_promise(what)
-            elif isinstance(what, Accept):
-                instance.add_accept(what)
-            own = tuple(sorted(set(local.own) | set(instance.said), key=repr))
-            instance.said = []
-            after = local.next[action] = self._intern(Local(instance, own))
-        return after
-
-    def _chosen_in(self, state: State) -> frozenset[CutDigest]:
-        tally: dict[tuple[Rank, CutDigest], int] = {}
-        for number in state:
-            for fact in self.locals[number].own:
-                if isinstance(fact, Vote):
-                    tally[fact.rank, fact.digest] = tally.get((fact.rank, fact.digest), 0) | fact.voters
-        votes = frozenset((rank, digest, voters) for (rank, digest), voters in tally.items())
+    def chosen(self, state: State) -> frozenset[CutDigest]:
+        votes = tuple([self.locals[number].votes for number in state])
         chosen = self._chosen.get(votes)
         if chosen is None:
-            found = set()
-            for rank, digest, voters in votes:
-                learner = self.make(self.n, 0)
-                learner.add_vote(Vote(rank, digest, voters))
-                if learner.decided is not None:
-                    found.add(learner.decided)
-            chosen = self._chosen[votes] = frozenset(found)
+            cast = [(member, vote) for member, own in enumerate(votes) for vote in own]
+            chosen = self._chosen[votes] = chosen_by(self.n, cast, self.make)
         return chosen
 
-    @staticmethod
-    def _path(parents: dict[State, tuple[State, str] | None], state: State) -> list[str]:
-        path: list[str] = []
-        step = parents[state]
-        while step is not None:
-            path.append(step[1])
-            step = parents[step[0]]
-        return path[::-1]
+    def _start(self) -> State:
+        numbers = [0] * self.n
+        for role, members in enumerate(self.locals.roles):
+            for member in members:
+                numbers[member] = self.locals.start(role)
+        return tuple(numbers)
 
+    def _moves(self, state: State) -> Iterator[tuple[int, Move]]:
+        """What each member can do next; of members in the same local state, one does it for all."""
+        heard = self.locals.heard([state[member] for member in self._coordinators])
+        tried: set[int] = set()
+        for member, number in enumerate(state):
+            if number not in tried:
+                tried.add(number)
+                if member in self._coordinators:
+                    moves = self._coordinating(member, state, heard)
+                else:
+                    moves = self.locals.moves(number, heard)
+                for move in moves:
+                    yield member, move
 
-def concurrent(n: int) -> tuple[tuple[CutDigest, ...], ...]:
-    """Member 0 proposes A, the rest may propose either."""
-    return ((A,), *((A, B),) * (n - 1))
+    def _coordinating(self, member: int, state: State, heard: Heard) -> list[Move]:
+        number = state[member]
+        bodies = self.locals[number].lacks
+        if bodies:
+            bodies &= self._proposed(state)
+        offers: list[Offer] = []
+        if self.locals[number].waits:
+            promises = [offer for other in state for offer in self.locals[other].promises]
+            offers = sorted([offer for offer in promises if offer[0].coordinator == member])
+        return self.locals.coordinating(number, heard, bodies, tuple(offers))
 
+    def _proposed(self, state: State) -> frozenset[CutDigest]:
+        return frozenset().union(*[self.locals[number].proposed for number in state])
 
-__all__ = ["FAST", "A", "B", "Outcome", "Search", "concurrent"]
+    def _after(self, state: State, member: int, move: Move) -> list[int]:
+        numbers = list(state)
+        numbers[member] = move.after
+        if move.picked:
+            done = self.locals.heard([numbers[member] for member in self._coordinators]).done
+            return [self.locals.strip(number, done) for number in numbers]
+        return numbers
+
+    def _sorted(self, numbers: list[int]) -> State:
+        for members in self._alike:
+            ordered = sorted([numbers[member] for member in members])
+            for member, number in zip(members, ordered, strict=True):
+                numbers[member] = number
+        return tuple(numbers)
+
+    def _path(self, state: State, last: Move) -> list[str]:
+        """The moves that lead to ``state``, and the last one from there.
+
+        Sorting has exchanged members on the way. So the way is gone again without sorting, by moves
+        that lead to the same states when sorted.
+        """
+        way = [state]
+        while (before := self.parents[way[-1]]) is not None:
+            way.append(before)
+        here = way.pop()
+        path = []
+        while way:
+            target = way.pop()
+            for member, move in self._moves(here):
+                after = self._after(here, member, move)
+                if self._sorted(list(after)) == target:
+                    path.append(f"member {member}: {move.label}")
+                    here = tuple(after)
+                    break
+        member = next(member for member, move in self._moves(here) if move is last)
+        return [*path, f"member {member}: {last.label}"]

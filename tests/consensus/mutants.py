@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rapid.consensus import instance as module
-from rapid.consensus.facts import FAST, NO_RANK, Accept, Promise, Rank
-from rapid.consensus.instance import Instance, LastVote
+from rapid.consensus.facts import FAST, NO_RANK, Accept, Prepare, Promise, Rank, Vote
+from rapid.consensus.instance import Instance, LastVote, pick_value
 from rapid.consensus.quorum import classic_quorum, fast_quorum
 from rapid.overlay.cut import CutDigest
+
+UNPROPOSED = CutDigest(b"?" * 16)
 
 
 class LateFastVote(Instance):
@@ -23,29 +24,15 @@ class LateFastVote(Instance):
 
 
 class PromiseCountedTwice(Instance):
-    """Counts every delivery of a promise, not every sender."""
+    """Counts a promise that comes again, as if one more member had said it."""
 
-    __slots__ = ("extra",)
+    __slots__ = ()
 
     def add_promise(self, promise: Promise) -> int:
-        extra: tuple[Promise, ...] = getattr(self, "extra", ())
         new = super().add_promise(promise)
-        if not new and len(extra) < 2 and promise.voters != self._bit:
-            self.extra = (*extra, promise)
-            self._pick(promise.rank)
+        if not new and promise.voters != self._bit:
+            super().add_promise(promise._replace(voters=promise.voters << self.n))
         return new
-
-    def _pick(self, rank: Rank) -> None:
-        extra = sum(promise.rank == rank for promise in getattr(self, "extra", ()))
-        counted = self.promises.get(rank, {})
-        heard = sum(voters.bit_count() for voters in counted.values())
-        if self._picked.get(rank) is False and heard + extra >= classic_quorum(self.n):
-            digest = module.pick_value(self.n, counted) or self.preferred
-            if digest is not None:
-                self._picked[rank] = True
-                accept = Accept(rank, digest)
-                self.said.append(accept)
-                self.add_accept(accept)
 
 
 class FastQuorumOneShort(Instance):
@@ -56,10 +43,27 @@ class FastQuorumOneShort(Instance):
 
 
 class ClassicQuorumOneShort(Instance):
+    """Decides a classic round one vote short; the coordinator still waits for a majority."""
+
     __slots__ = ()
 
     def _quorum(self, rank: Rank) -> int:
         return fast_quorum(self.n) if rank == FAST else classic_quorum(self.n) - 1
+
+
+class VotesOfAllRanksCount(Instance):
+    """Decides on a majority of votes for a value, of whatever ranks."""
+
+    __slots__ = ()
+
+    def add_vote(self, vote: Vote) -> int:
+        new = super().add_vote(vote)
+        voters = 0
+        for counted in self.votes.values():
+            voters |= counted.get(vote.digest, 0)
+        if self.decided is None and voters.bit_count() >= classic_quorum(self.n):
+            self.decided = vote.digest
+        return new
 
 
 class VoteIgnoresPromise(Instance):
@@ -72,18 +76,69 @@ class VoteIgnoresPromise(Instance):
             self._vote(rank, digest)
 
 
-class _OtherPick(Instance):
+class VoteIsNoPromise(Instance):
+    """Votes without holding itself to the rank: may promise and vote below it afterwards."""
+
     __slots__ = ()
 
-    def _choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
+    def _vote(self, rank: Rank, digest: CutDigest) -> None:
+        promised = self.promised
+        super()._vote(rank, digest)
+        self.promised = promised
+
+    def _consider(self, rank: Rank, digest: CutDigest) -> None:
+        if rank >= self.promised and digest in self._bodies:
+            self._vote(rank, digest)
+
+
+class VotesAgain(Instance):
+    """Goes over to the value picked, in the fast round too."""
+
+    __slots__ = ()
+
+    def _consider(self, rank: Rank, digest: CutDigest) -> None:
+        if self.voted[0] == FAST and self.voted[1] != digest and self.promised <= FAST:
+            self._vote(FAST, digest)
+        super()._consider(rank, digest)
+
+
+class PromisesLower(Instance):
+    """Promises whatever it is asked for, and is then bound by that only."""
+
+    __slots__ = ()
+
+    def add_prepare(self, prepare: Prepare) -> bool:
+        if prepare.rank in self.prepares:
+            return False
+        self.prepares[prepare.rank] = None
+        self._promise(prepare.rank)
+        return True
+
+
+class PromiseHidesVote(Instance):
+    """Does not tell in a promise what it has voted for."""
+
+    __slots__ = ()
+
+    def _promise(self, rank: Rank) -> None:
+        voted, self.voted = self.voted, (NO_RANK, None)
+        super()._promise(rank)
+        self.voted = voted
+
+
+class OtherPick(Instance):
+    __slots__ = ()
+    short = 0
+
+    def choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
         raise NotImplementedError
 
     def _pick(self, rank: Rank) -> None:
         promises = self.promises.get(rank, {})
         heard = sum(voters.bit_count() for voters in promises.values())
-        if self._picked.get(rank, True) or heard < classic_quorum(self.n):
+        if self._picked.get(rank, True) or heard < classic_quorum(self.n) - self.short:
             return
-        digest = self._choose(promises) or self.preferred or min(self._bodies, default=None)
+        digest = self.choose(promises) or self.preferred or min(self._bodies, default=None)
         if digest is not None:
             self._picked[rank] = True
             accept = Accept(rank, digest)
@@ -91,21 +146,21 @@ class _OtherPick(Instance):
             self.add_accept(accept)
 
 
-class PickIgnoresVotes(_OtherPick):
+class PickIgnoresVotes(OtherPick):
     """Always picks the coordinator's own value."""
 
     __slots__ = ()
 
-    def _choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
+    def choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
         return None
 
 
-class PickIgnoresVrank(_OtherPick):
+class PickIgnoresVrank(OtherPick):
     """Picks the value with the most votes, of whatever rank."""
 
     __slots__ = ()
 
-    def _choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
+    def choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
         tally: dict[CutDigest, int] = {}
         for (_, digest), voters in promises.items():
             if digest is not None:
@@ -113,12 +168,46 @@ class PickIgnoresVrank(_OtherPick):
         return max(sorted(tally), key=tally.__getitem__) if tally else None
 
 
-class PickIgnoresCount(_OtherPick):
+class PickIgnoresCount(OtherPick):
     """Of several values at the highest rank picks its own instead of the one that may be chosen."""
 
     __slots__ = ()
 
-    def _choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
+    def choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
         highest = max(vrank for vrank, _ in promises)
         values = {digest for vrank, digest in promises if vrank == highest and digest is not None}
         return values.pop() if len(values) == 1 else None
+
+
+class PicksTwice(Instance):
+    """Picks anew with each promise that comes later."""
+
+    __slots__ = ()
+
+    def add_promise(self, promise: Promise) -> int:
+        picked = self._picked.get(promise.rank)
+        new = super().add_promise(promise)
+        if new and picked:
+            self._picked[promise.rank] = False
+            self._pick(promise.rank)
+        return new
+
+
+class PicksUnproposed(Instance):
+    """Holds a body that nobody has proposed, and may pick it."""
+
+    __slots__ = ()
+
+    def __init__(self, n: int, me: int) -> None:
+        super().__init__(n, me)
+        self.learn(UNPROPOSED)
+
+
+class PicksOneShort(OtherPick):
+    """Picks on one promise less than a majority; learners still want a majority of votes."""
+
+    __slots__ = ()
+    short = 1
+
+    def choose(self, promises: Mapping[LastVote, int]) -> CutDigest | None:
+        return pick_value(self.n, promises)

@@ -173,11 +173,11 @@ def test_rounds_end_only_with_a_decision() -> None:
 def test_fast_round_lost_when_no_value_can_win() -> None:
     instance = Instance(5, 0)
     instance.add_vote(Vote(FAST, A, bits(0, 1)))
-    assert not instance.fast_round_lost
+    assert not instance.fast_round_lost()
     instance.add_vote(Vote(FAST, B, bits(2)))
-    assert not instance.fast_round_lost, "A may still reach four of five"
+    assert not instance.fast_round_lost(), "A may still reach four of five"
     instance.add_vote(Vote(FAST, B, bits(3)))
-    assert instance.fast_round_lost
+    assert instance.fast_round_lost()
 
 
 class TestPick:

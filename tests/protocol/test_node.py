@@ -138,6 +138,25 @@ def test_a_restart_on_the_same_address_is_a_new_member() -> None:
     assert member.node_id == again.node_id != nodes[2].node_id
 
 
+@pytest.mark.parametrize("size", [3, 5, 30])
+def test_a_restart_is_one_view_change(size: int) -> None:
+    net = Net()
+    nodes = net.form(size)
+    net.run(3.0)
+    version, began = view(nodes[0]).version, net.now
+    net.crash(nodes[2])
+    again = net.add(2, 0)
+    members = [*nodes[:2], again, *nodes[3:]]
+    assert net.until(lambda: agree(members, size) and view(nodes[0]).version > version, 3.0)
+    assert net.now - began < 1.0
+    assert view(nodes[0]).version == version + 1
+    last = net.events[at(0)][-1]
+    assert isinstance(last, Installed)
+    assert last.cut is not None
+    assert [removal.node_id for removal in last.cut.removed] == [nodes[2].node_id]
+    assert [member.node_id for member in last.cut.joined] == [again.node_id]
+
+
 @pytest.mark.parametrize(("missed", "skipped"), [(1, 0), (3, 0), (12, 11)])
 def test_who_missed_changes_catches_up(missed: int, skipped: int) -> None:
     # the judge never finds the absent member faulty, and H leaves room for the rings that it holds
@@ -230,14 +249,26 @@ def test_other_watermarks_are_refused_with_the_reason() -> None:
 
 
 def test_an_ack_of_another_process_is_evidence() -> None:
+    """It answers every probe, so silence and refusals have no part in this."""
     net = Net()
     nodes = net.form(4)
-    subject = view(nodes[0]).subjects(at(0))[0]
-    nodes[0].receive(ProbeAck(subject, NodeId(b"z" * 16), 1, None, 0, 0), net.now)
-    net.settle(nodes[0])
-    rest = [node for node in nodes if node.member.endpoint != subject]
-    net.crash(net.nodes[subject])
-    assert net.until(lambda: agree(rest, 3))
+    net.run(2.0)
+    net.crash(nodes[2])
+    another = net.add(2)
+    rest = [nodes[0], nodes[1], nodes[3]]
+    assert net.until(lambda: agree(rest, 3), 2 * net.settings.probe_interval)
+    assert view(another).size == 1
+
+
+def test_an_ack_that_nobody_asked_for_is_none() -> None:
+    net = Net()
+    nodes = net.form(4)
+    before = view(nodes[0]).version
+    for observer in (nodes[0], nodes[1], nodes[3]):
+        observer.receive(ProbeAck(at(2), NodeId(b"z" * 16), 1 << 20, None, 0, 0), net.now)
+        net.settle(observer)
+    net.run(3.0)
+    assert {view(node).version for node in nodes} == {before}
 
 
 class TestBadInput:
@@ -255,7 +286,7 @@ class TestBadInput:
         self.net.settle(node)
         assert node.stats[f"rejected:{reason}"] == 1, dict(node.stats)
         self.net.run(5.0)
-        assert agree(self.nodes, 4)
+        assert {view(node).version for node in self.nodes} == {self.view.version}
 
     def facts(self, sender: Endpoint | None = None, **what: object) -> Facts:
         facts = Facts(sender or self.peer, self.view.cluster_id, self.view.version)

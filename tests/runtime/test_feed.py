@@ -10,8 +10,8 @@ import pytest
 
 from rapid.errors import StateError
 from rapid.overlay.member import Endpoint, Member, NodeId
-from rapid.runtime.feed import Feed
-from rapid.view import Change, Evicted, QuorumLost, View, ViewChange, ViewsSkipped
+from rapid.runtime.feed import Changes, Feed
+from rapid.view import Change, Evicted, QuorumLost, QuorumRestored, View, ViewChange, ViewsSkipped
 
 MEMBER = Member(Endpoint("a", 1), NodeId(b"n" * 16))
 
@@ -125,3 +125,130 @@ async def test_a_failure_is_raised_after_what_came_before() -> None:
     assert await anext(reader) == change(1)
     with pytest.raises(StateError, match="the member failed: ZeroDivisionError"):
         await anext(reader)
+
+
+# what was told since the view
+
+
+async def test_a_late_reader_is_told_what_the_view_has_met_with() -> None:
+    feed = Feed()
+    feed.publish(change(1))
+    feed.publish(QuorumLost(1))
+    lost = feed.reader()
+    feed.publish(change(2))
+    feed.publish(QuorumRestored(2))
+    restored = feed.reader()
+    feed.publish(Evicted("c" * 32, 3))
+    evicted = feed.reader()
+    now = ViewChange(view(2), (MEMBER,), ())
+    at_the_end = Evicted("c" * 32, 3)
+    assert await rest(feed, lost, restored, evicted) == [
+        [ViewChange(view(1), (MEMBER,), ()), QuorumLost(1), change(2), QuorumRestored(2), at_the_end],
+        [now, at_the_end],
+        [now, at_the_end],
+    ]
+
+
+# those that come first
+
+
+def waits(reader: Changes) -> bool:
+    """Whether it would have to wait for its next change."""
+    with reader._feed.lock:
+        return not reader.ended and reader.take() is None
+
+
+async def test_others_are_given_a_change_once_the_first_comes_back_for_the_next() -> None:
+    feed = Feed()
+    early = feed.reader()
+    first = feed.reader(first=True)
+    feed.publish(change(1))
+    late = feed.reader()
+    assert waits(early)
+    assert waits(late)
+    assert await anext(first) == change(1)
+    assert waits(early)
+    assert waits(late)
+    other = asyncio.create_task(anext(early))
+    back = asyncio.create_task(anext(first))
+    assert await other == change(1)
+    assert await anext(late) == ViewChange(view(1), (MEMBER,), ())
+    feed.publish(change(2))
+    assert await back == change(2)
+    assert waits(early)
+
+
+async def test_first_ones_do_not_wait_for_each_other_and_the_rest_for_all_of_them() -> None:
+    feed = Feed()
+    one, two, other = feed.reader(first=True), feed.reader(first=True), feed.reader()
+    feed.publish(change(1))
+    feed.publish(change(2))
+    assert [await anext(one), await anext(one)] == [change(1), change(2)]
+    assert await anext(two) == change(1)
+    assert waits(other)
+    assert await anext(two) == change(2)
+    assert await anext(other) == change(1)
+    assert waits(other)
+    two.close()
+    assert waits(other)
+    one.close()
+    assert await anext(other) == change(2)
+
+
+async def test_a_first_reader_that_joins_late_holds_nothing_back_that_was_told_before() -> None:
+    feed = Feed()
+    other = feed.reader()
+    feed.publish(change(1))
+    first = feed.reader(first=True)
+    assert await anext(other) == change(1)
+    assert await anext(first) == ViewChange(view(1), (MEMBER,), ())
+
+
+async def test_the_end_comes_after_what_is_held_back() -> None:
+    feed = Feed()
+    first, other = feed.reader(first=True), feed.reader()
+    feed.publish(change(1))
+    feed.close(None)
+    assert waits(other)
+    assert [item async for item in first] == [change(1)]
+    assert [item async for item in other] == [change(1)]
+
+
+async def test_what_is_held_back_is_bounded_too() -> None:
+    feed = Feed(buffer=4)
+    first, other = feed.reader(first=True), feed.reader()
+    for version in range(1, 6):
+        feed.publish(change(version))
+    assert waits(other)
+    first.close()
+    assert await anext(other) == ViewsSkipped(view(5), 4)
+
+
+async def test_those_that_come_first_end_before_a_member_leaves() -> None:
+    feed = Feed()
+    feed.publish(change(1))
+    first, other = feed.reader(first=True), feed.reader()
+    gone = feed.dismiss()
+    assert not gone.done()
+    assert [item async for item in first] == []
+    assert not gone.done()
+    first.close()
+    assert gone.done()
+    assert feed.dismiss().done()
+    feed.publish(change(2))
+    assert [item async for item in feed.reader(first=True)] == []
+    assert await anext(other) == ViewChange(view(1), (MEMBER,), ())
+    assert await anext(other) == change(2)
+
+
+async def test_a_reader_that_is_closed_while_it_waits_ends() -> None:
+    feed = Feed()
+    reader = feed.reader()
+    waiting = asyncio.create_task(anext(reader))
+    await asyncio.sleep(0)
+    reader.close()
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    reader.close()
+    feed.publish(change(1))
+    assert [item async for item in reader] == []

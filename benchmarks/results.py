@@ -1,0 +1,276 @@
+"""What follows from the stored runs: times, counts and costs. Nothing is stored of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from benchmarks.origin import Origin
+from benchmarks.store import FAILED, OK, Store
+from benchmarks.trial import SERVER
+from rapid.errors import RapidError
+
+Time = float | None
+"""Seconds, or None for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as it was stored."""
+
+    name: str
+    role: str
+    killed: Time
+    views: Sequence[tuple[float, int]]
+
+    def reached(self, size: int, after: float) -> Time:
+        """Seconds from a time until it first reported a size; 0 when it already had before."""
+        before = [found for at, found in self.views if at < after]
+        if before and before[-1] == size:
+            return 0.0
+        return next((at - after for at, found in self.views if at >= after and found == size), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment as it was stored: counters, and by process the CPU seconds, RSS and PSS."""
+
+    name: str
+    at: float
+    bytes: int | None
+    packets: int | None
+    busy: float | None
+    own: float | None
+    cpu: dict[int, float]
+    memory: dict[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it was stored."""
+
+    origin: Origin
+    experiment: str
+    system: str
+    version: str
+    nodes: int
+    number: int
+    options: str
+    outcome: str
+    problem: str | None
+    processes: dict[int, Process]
+    moments: list[Moment]
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was a try to the end: not missing, nor cut short."""
+        return self.outcome in (OK, FAILED)
+
+    def at(self, name: str) -> Moment | None:
+        """The first moment of the name; None when it did not get that far."""
+        return next((moment for moment in self.moments if moment.name == name), None)
+
+    def members(self) -> list[Process]:
+        """All processes but a server."""
+        return [process for process in self.processes.values() if process.role != SERVER]
+
+    def sizes(self, after: float) -> set[int]:
+        """All that anybody has reported since."""
+        return {size for process in self.members() for at, size in process.views if at >= after}
+
+
+def load(store: Store) -> Iterator[Run]:
+    """All runs, in the order in which they were made."""
+    origins = store.origins()
+    found = store.records(
+        "select id, session, experiment, system, version, nodes, number, options, outcome, problem"
+        " from runs order by id"
+    )
+    for record in found:
+        key, origin = record.pop("id"), origins[record.pop("session")]
+        yield Run(origin=origin, processes=_processes(store, key), moments=_moments(store, key), **record)
+
+
+def _processes(store: Store, run: int) -> dict[int, Process]:
+    views: dict[int, list[tuple[float, int]]] = {}
+    for process, at, size in store.rows(
+        "select process, at, size from views join processes on process = processes.id where run = ?"
+        " order by views.rowid", run,
+    ):  # fmt: skip
+        views.setdefault(process, []).append((at, size))
+    found = store.records("select id, name, role, killed from processes where run = ? order by id", run)
+    return {(key := record.pop("id")): Process(views=views.get(key, []), **record) for record in found}
+
+
+def _moments(store: Store, run: int) -> list[Moment]:
+    moments: dict[int, Moment] = {}
+    for record in store.records(
+        "select id, name, at, bytes, packets, busy, own from moments where run = ? order by id", run
+    ):
+        key = record.pop("id")
+        moments[key] = Moment(cpu={}, memory={}, **record)
+    for key, process, cpu, rss, pss in store.rows(
+        "select moment, process, user + system, rss, pss from samples join moments on moment = moments.id"
+        " where run = ?", run,
+    ):  # fmt: skip
+        moments[key].cpu[process] = cpu
+        if rss is not None:
+            moments[key].memory[process] = (rss, pss)
+    return list(moments.values())
+
+
+# -- times of processes, for the distributions
+
+
+def bootstrap_times(run: Run) -> list[Time]:
+    """Of each member, from the release of all until it saw all; never, also when it did not even start."""
+    released = run.at("released")
+    if released is None:
+        return [None] * run.nodes
+    times = [process.reached(run.nodes, released.at) for process in run.members()]
+    return times + [None] * (run.nodes - len(times))
+
+
+def crash_times(run: Run) -> list[Time]:
+    """Of each survivor, from the kill until it saw the right number; none if it came to no kill."""
+    killed = run.at("killed")
+    if killed is None:
+        return []
+    survivors = [process for process in run.members() if process.killed is None]
+    return [process.reached(len(survivors), killed.at) for process in survivors]
+
+
+# -- numbers of a run
+
+Values = dict[str, float]
+
+
+def bootstrap(run: Run) -> Values:
+    """Time of the last; sizes up to the end; costs until all saw all, memory at the end."""
+    values = _last("seconds until all see all", bootstrap_times(run))
+    released, formed, settled = run.at("released"), run.at("formed"), run.at("settled")
+    if released is not None:
+        # the founder saw itself before
+        values["distinct sizes"] = len(run.sizes(released.at) | {1})
+    if released is not None and formed is not None:
+        values |= _cost(run, "released", "formed")
+    if settled is not None:
+        values |= _memory(run, settled)
+    return values
+
+
+def crash(run: Run) -> Values:
+    """Time of the last survivor; what the survivors reported until the end; costs until all agreed."""
+    values = _last("seconds until all survivors agree", crash_times(run))
+    killed, agreed = run.at("killed"), run.at("agreed")
+    if killed is not None:
+        survivors = [process for process in run.members() if process.killed is None]
+        changes = [sum(at >= killed.at for at, _ in process.views) for process in survivors]
+        values["view changes of a survivor, most"] = max(changes)
+        values["distinct sizes after"] = len(run.sizes(killed.at))
+    if killed is not None and agreed is not None:
+        values |= _cost(run, "killed", "agreed")
+    return values
+
+
+def idle(run: Run) -> Values:
+    """By member and second, over the window; what a server costs is shared among them."""
+    begin, end = run.at("idle"), run.at("settled")
+    if begin is None or end is None:
+        return {}
+    seconds = end.at - begin.at
+    values = {"CPU, % of a core": 100 * _cpu(run, "idle", "settled") / seconds / run.nodes}
+    values |= _memory(run, end)
+    if begin.bytes is not None and end.bytes is not None:
+        values["B/s"] = (end.bytes - begin.bytes) / seconds / run.nodes
+    if begin.packets is not None and end.packets is not None:
+        values["packets/s"] = (end.packets - begin.packets) / seconds / run.nodes
+    values["changes of view"] = sum(
+        begin.at <= at < end.at for process in run.members() for at, _ in process.views
+    )
+    return values | _others(run, "idle", "settled")
+
+
+def churn(run: Run) -> Values:
+    """Each restart until all see all again; what the founder, which stays, was told."""
+    begin, end, settled = run.at("restart"), run.at("restarted"), run.at("settled")
+    if begin is None or end is None or settled is None:
+        return {}
+    restarts = sum(moment.name == "restart" for moment in run.moments)
+    told = [size for at, size in run.members()[0].views if at >= begin.at]
+    values = {
+        "seconds a restart": (end.at - begin.at) / restarts,
+        "views told to the founder, a restart": len(told) / restarts,
+        "least size": min([run.nodes, *told]),
+    }
+    return values | _cost(run, "restart", "restarted")
+
+
+VALUES: dict[str, Callable[[Run], Values]] = {
+    "bootstrap": bootstrap, "crash": crash, "freeze": crash, "idle": idle, "churn": churn,
+}  # fmt: skip
+TIMES: dict[str, Callable[[Run], list[Time]]] = {
+    "bootstrap": bootstrap_times, "crash": crash_times, "freeze": crash_times,
+}  # fmt: skip
+
+
+def _last(name: str, times: Sequence[Time]) -> Values:
+    """When the last was there, if all were."""
+    there = [time for time in times if time is not None]
+    return {name: max(there)} if there and len(there) == len(times) else {}
+
+
+def _cost(run: Run, begin: str, end: str) -> Values:
+    """Of all processes together between two moments. Nothing of a simulation."""
+    moments = _between(run, begin, end)
+    first, last = moments[0], moments[-1]
+    values = {}
+    if last.cpu:
+        values["CPU s, all together"] = _cpu(run, begin, end)
+    if first.bytes is not None and last.bytes is not None:
+        values["kB, all together"] = (last.bytes - first.bytes) / 1000
+    if first.packets is not None and last.packets is not None:
+        values["packets, all together"] = last.packets - first.packets
+    return values | _others(run, begin, end)
+
+
+def _between(run: Run, begin: str, end: str) -> list[Moment]:
+    """All moments from the first of one name to the first of another."""
+    names = [moment.name for moment in run.moments]
+    if begin not in names or end not in names:
+        raise RapidError(f"a run of {run.experiment} has no moments {begin} and {end}, only {names}")
+    return run.moments[names.index(begin) : names.index(end) + 1]
+
+
+def _cpu(run: Run, begin: str, end: str) -> float:
+    """CPU seconds of all processes; of one that starts meanwhile since its start.
+
+    What a process spends between the last moment and its end is not seen.
+    """
+    return sum(
+        used - before.cpu.get(process, 0.0)
+        for before, after in pairwise(_between(run, begin, end))
+        for process, used in after.cpu.items()
+    )
+
+
+def _memory(run: Run, moment: Moment) -> Values:
+    if not moment.memory:
+        return {}
+    resident, proportional = zip(*moment.memory.values(), strict=True)
+    return {
+        "RSS, MB a member": sum(resident) / run.nodes / 1e6,
+        "PSS, MB a member": sum(proportional) / run.nodes / 1e6,
+    }
+
+
+def _others(run: Run, begin: str, end: str) -> Values:
+    """What was spent on anything but the run and reading its output: the less, the better the numbers."""
+    moments = _between(run, begin, end)
+    first, last = moments[0], moments[-1]
+    if first.busy is None or last.busy is None or first.own is None or last.own is None:
+        return {}
+    foreign = last.busy - first.busy - (last.own - first.own) - _cpu(run, begin, end)
+    seconds = (last.at - first.at) * run.origin.cores
+    return {"others' CPU, % of the machine": max(0.0, 100 * foreign / seconds)}
