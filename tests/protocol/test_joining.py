@@ -183,6 +183,23 @@ def test_a_version_that_does_not_follow_takes_a_new_node_id() -> None:
         assert (asked[-1].version, asked[-1].member) == (version, joiner.member)
 
 
+def test_an_observer_that_is_never_asked_looks_after_the_joiner_when_the_others_do() -> None:
+    """Else it would stay between the watermarks, and block every change for a while."""
+    stage = Stage()
+    nodes = stage.form(4)
+    observers = view(nodes[0]).subjects(at(9))
+    deaf = next(endpoint for endpoint in dict.fromkeys(observers) if 2 <= observers.count(endpoint) <= 7)
+
+    def script(source: Endpoint, to: Endpoint, message: Message) -> Message | None:
+        return None if to == deaf and isinstance(message, ObserveRequest) else message
+
+    stage.script = script
+    joiner = stage.add(9, 0)
+    assert stage.until(lambda: agree([*nodes, joiner], 5), LAN.reinforcement_timeout + 2.0), (
+        "it is not let in"
+    )
+
+
 def test_an_earlier_process_at_the_address_has_its_observers_told() -> None:
     joiner = Joiner(at(1), at(2))
     joiner.seeds[at(1)] = saying(Standing.ADDRESS_HELD, at(1))

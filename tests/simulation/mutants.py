@@ -34,6 +34,7 @@ from rapid.protocol.history import History
 from rapid.protocol.joining import Joining
 from rapid.protocol.messages import ConfigurationRequest, Facts, Leaving, Message, Probe
 from rapid.protocol.node import Node
+from rapid.protocol.reception import Reception
 from tests.consensus import mutants as instances
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
@@ -150,6 +151,11 @@ def no_reinforcement(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(Epoch, "_reinforce_at", property(lambda epoch: inf))
 
 
+def joiners_are_not_looked_after(plant: pytest.MonkeyPatch) -> None:
+    """Reinforcement is for those that fail alone."""
+    plant.setattr(Reception, "look_after", nothing)
+
+
 def nothing_expires(plant: pytest.MonkeyPatch) -> None:
     """Who is unstable stays so, though nobody is left who could say more."""
     plant.setattr(CutDetector, "expire", nothing)
@@ -158,10 +164,10 @@ def nothing_expires(plant: pytest.MonkeyPatch) -> None:
 def any_number_is_bearable(plant: pytest.MonkeyPatch) -> None:
     """A cut may remove all who would agree on it."""
 
-    def detector(configuration: Configuration, high: int, low: int, bearable: int) -> CutDetector:
-        return CutDetector(configuration, high, low)
+    def none(size: int) -> int:
+        return 0
 
-    plant.setattr(epochs, "CutDetector", detector)
+    plant.setattr(epochs, "classic_quorum", none)
 
 
 def alerts_of_non_members_count(plant: pytest.MonkeyPatch) -> None:

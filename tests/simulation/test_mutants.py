@@ -19,6 +19,7 @@ from rapid.simulation import ANY, InvariantViolation, Link, World, state_size
 from rapid.simulation.scenarios import coordinator_crash, expect_no_change, formed, version
 from rapid.simulation.swarm import run_seed
 from tests.protocol import test_agreement as agreement
+from tests.protocol import test_joining as joining
 from tests.protocol import test_regressions as regressions
 from tests.protocol.harness import Net, at, view
 
@@ -179,6 +180,7 @@ def cut_off_from_half_of_the_observers() -> None:
 
 # -- the bugs, and what they are found by
 
+never_asked = joining.test_an_observer_that_is_never_asked_looks_after_the_joiner_when_the_others_do
 fast = agreement.test_a_coordinator_picks_what_the_fast_round_may_have_chosen
 latest = agreement.test_a_coordinator_picks_the_latest_vote_not_the_most
 repeats = agreement.test_one_member_that_repeats_itself_is_no_quorum
@@ -207,6 +209,7 @@ DIRECTED: list[tuple[Mutant, Check, str]] = [
     (mutants.alerts_dropped_after_the_proposal, passed_on, "an alert was dropped"),
     (mutants.failures_never_forgotten, a_little_loss, "stability"),
     (mutants.no_reinforcement, cut_off_from_half_of_the_observers, "it stays, and blocks"),
+    (mutants.joiners_are_not_looked_after, never_asked, "it is not let in"),
     (mutants.no_catch_up, a_change_is_missed, "liveness"),
     (mutants.facts_of_the_future_dropped, next_epoch, "facts were dropped"),
     (mutants.alerts_of_non_members_count, strangers_blame_a_member, "a healthy member went"),
