@@ -376,7 +376,7 @@ def _unpack_configuration(raw: pb.Snapshot) -> Configuration:
         named = Configuration.of(cluster_id, version, members, 1)
     except ConfigurationError as error:
         raise WireError(CONFIGURATION) from error
-    if not named.size or named.digest != digest:
+    if not named.size or not version or named.digest != digest:
         raise WireError(CONFIGURATION)
     return Configuration.of(cluster_id, version, members, raw.k)
 

@@ -91,7 +91,7 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
     configurations = st.builds(
         Configuration.of,
         cluster_ids,
-        versions,
+        versions.map(lambda version: version or 1),
         st.lists(members, min_size=1, max_size=6, unique_by=lambda member: member.endpoint),
         domain.k,
     )
@@ -115,7 +115,7 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
         ),
         JoinReply: st.builds(
             JoinReply, me, standings, st.none() | cluster_ids, versions, observers, _lines,
-            st.none() | node_ids, numbers,
+            st.none() | node_ids, numbers, observers,
         ),
         ObserveRequest: st.builds(ObserveRequest, me, members, cluster_ids, versions),
         Admitted: st.builds(Admitted, me, cluster_ids, versions),

@@ -141,9 +141,12 @@ def vote(**fields: Any) -> pb.Message:
     return facts(votes=[pb.Vote(**{**good, **fields})])
 
 
+def snapshot_of(configuration: Configuration) -> pb.Message:
+    return pb.Message.FromString(Encoder().encode(Snapshot(ME, configuration)))
+
+
 def snapshot(**fields: Any) -> pb.Message:
-    encoded = Encoder().encode(Snapshot(ME, Configuration.of(CLUSTER, 1, [Member(ME, NODE)], 10)))
-    message = pb.Message.FromString(encoded)
+    message = snapshot_of(Configuration.of(CLUSTER, 1, [Member(ME, NODE)], 10))
     changed = pb.Snapshot(**fields)
     for field in fields:
         message.snapshot.ClearField(field)
@@ -189,6 +192,7 @@ def snapshot(**fields: Any) -> pb.Message:
         (snapshot(k=0), "number"),
         (snapshot(k=33), "number"),
         (snapshot(version=2), "configuration"),
+        (snapshot_of(Configuration.of(CLUSTER, 0, [Member(ME, NODE)], 10)), "configuration"),
         (snapshot(digest=b"d" * 16), "configuration"),
         (snapshot(digest=b"short"), "identifier"),
         (snapshot(members=[pb.Member()] * (MEMBERS_LIMIT + 1)), "count"),
