@@ -7,11 +7,13 @@ PYTEST_FLAGS ?=
 # seconds for the long checks: first the tests marked so, then random worlds for what is left
 BUDGET ?= 3600
 SEEDS ?= 0-999999
+# seconds for each of the four runs of the fuzzer
+FUZZ ?= 60
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo bench-smoke test verify network lint types proto clean
+.PHONY: help demo bench-smoke test verify network fuzz docs package lint types proto clean
 
 help:
 	@echo "make demo         30 processes form a cluster, 5 are killed, the others agree"
@@ -19,6 +21,9 @@ help:
 	@echo "make test         the tests"
 	@echo "make verify       the long checks; BUDGET=3600 seconds of them"
 	@echo "make network      processes on broken networks; needs root on Linux, iproute2 and nftables"
+	@echo "make fuzz         inputs that a fuzzer makes up; FUZZ=60 seconds for each of four runs"
+	@echo "make docs         the pages of docs/, with the reference, into build/site"
+	@echo "make package      wheel and sdist into dist/, checked, installed and tried"
 	@echo "make lint         ruff"
 	@echo "make types        mypy, strict"
 	@echo "make proto        generate the protobuf code anew"
@@ -47,6 +52,13 @@ verify: $(VENV)/.installed-dev
 
 network: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m network $(PYTEST_FLAGS)
+
+# what it learns and finds is kept in .fuzz
+fuzz: $(VENV)/.installed-fuzz
+	$(BIN)/python -m tests.fuzz.guided codec --seconds $(FUZZ)
+	$(BIN)/python -m tests.fuzz.guided codec --drawn --seconds $(FUZZ)
+	$(BIN)/python -m tests.fuzz.guided node --seconds $(FUZZ)
+	$(BIN)/python -m tests.fuzz.guided node --drawn --seconds $(FUZZ)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
