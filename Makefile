@@ -60,6 +60,18 @@ fuzz: $(VENV)/.installed-fuzz
 	$(BIN)/python -m tests.fuzz.guided node --seconds $(FUZZ)
 	$(BIN)/python -m tests.fuzz.guided node --drawn --seconds $(FUZZ)
 
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# the wheel is tried where nothing of this directory is
+package: $(VENV)/.installed-package
+	rm -rf dist build/lib build/tried
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/tried
+	build/tried/bin/python -m pip --disable-pip-version-check --quiet install "$$(echo dist/*.whl)[cli]"
+	cd build/tried && bin/python -P ../../tests/release/smoke.py
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 

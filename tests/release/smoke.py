@@ -1,0 +1,46 @@
+"""What was installed works: run by `make package` with an interpreter that has the wheel and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import rapid
+
+SOURCES = Path(__file__).parents[2]
+
+
+async def two_members_see_each_other() -> None:
+    settings = rapid.Settings.local()
+    async with (
+        rapid.Cluster("127.0.0.1:0", settings=settings) as one,
+        rapid.Cluster("127.0.0.1:0", seeds=[one.endpoint], settings=settings) as other,
+    ):
+        views = [await member.wait_for(2, timeout=30.0) for member in (one, other)]
+        assert views[0] == views[1], views
+
+
+def says(*command: str) -> str:
+    done = subprocess.run([str(Path(sys.executable).parent / "rapid"), *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def main() -> None:
+    installed = Path(rapid.__file__).resolve()
+    assert not installed.is_relative_to(SOURCES / "rapid"), "this is the checkout, not what was installed"
+    assert (files("rapid") / "py.typed").is_file(), "type checkers would not believe it"
+    assert (files("rapid") / "proto" / "rapid.proto").is_file()
+    asyncio.run(two_members_see_each_other())
+    assert says("--version") == f"rapid {version('rapid-membership')}\n"
+    for command in ("--help", "agent --help", "demo --help", "simulate --help", "overlay --help"):
+        assert "usage: rapid" in says(*command.split()), command
+    print(f"rapid-membership {version('rapid-membership')} works under Python {sys.version.split()[0]}")
+
+
+if __name__ == "__main__":
+    main()
