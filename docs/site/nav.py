@@ -12,7 +12,8 @@ def on_config(config: Any) -> Any:
     docs = Path(config.docs_dir)
     named = set(_pages(config.nav))
     for title, directory in (("Guides", docs / "guides"), ("How it works", docs)):
-        section: list[str] = next(entry[title] for entry in config.nav if isinstance(entry, dict) and title in entry)
+        sections = [entry for entry in config.nav if isinstance(entry, dict)]
+        section: list[str] = next(entry[title] for entry in sections if title in entry)
         found = sorted(page.relative_to(docs).as_posix() for page in directory.glob("*.md"))
         section += [page for page in found if page not in named]
     return config

@@ -20,10 +20,10 @@ class Roles(griffe.Extension):
 
 
 def _linked(name: str, of: griffe.Object) -> str:
-    public = of.package.exports or set()
+    public: set[str] = {str(name) for name in of.package.exports or ()}
     first = name.removeprefix("rapid.").partition(".")[0]
     owner = of if of.is_class else of.parent
-    if first in {str(one) for one in public}:
+    if first in public:
         return f"[`{name}`][rapid.{name.removeprefix('rapid.')}]"
     if owner is not None and owner.is_class and first in owner.members:
         return f"[`{name}`][{owner.path}.{first}]"

@@ -49,6 +49,10 @@ class Bench:
                 self._addresses[said] = f"127.0.0.1:{trial.getsockname()[1]}"
         return self._addresses[said]
 
+    def renamed(self, addresses: dict[str, str]) -> None:
+        """From now on these stand for these in the page."""
+        self._addresses.update(addresses)
+
     def moved(self, code: str) -> str:
         """The text with addresses of this machine."""
         return ADDRESS.sub(lambda found: self.address(found[0]), code)

@@ -25,7 +25,8 @@ async def two_members_see_each_other() -> None:
 
 
 def says(*command: str) -> str:
-    done = subprocess.run([str(Path(sys.executable).parent / "rapid"), *command], capture_output=True, text=True)
+    rapid_command = str(Path(sys.executable).parent / "rapid")
+    done = subprocess.run([rapid_command, *command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
