@@ -19,7 +19,7 @@ def missing(text: str) -> list[str]:
         file = ROOT / name
         if not file.exists():
             found.append(name)
-        elif test and not re.search(rf"^(async )?def {test}\(", file.read_text(encoding="utf-8"), re.MULTILINE):
+        elif test and not re.search(rf"(?m)^(async )?def {test}\(", file.read_text(encoding="utf-8")):
             found.append(f"{name}::{test}")
     return found
 
