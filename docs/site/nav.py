@@ -1,4 +1,4 @@
-"""Pages that mkdocs.yml does not name: guides go to the guides, others to "How it works"."""
+"""Pages that mkdocs.yml does not name: each goes to the section of its directory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ def on_config(config: Any) -> Any:
     """Called by mkdocs before it builds."""
     docs = Path(config.docs_dir)
     named = set(_pages(config.nav))
-    for title, directory in (("Guides", docs / "guides"), ("How it works", docs)):
+    homes = {"Guides": docs / "guides", "Reference": docs / "reference", "How it works": docs}
+    for title, directory in homes.items():
         sections = [entry for entry in config.nav if isinstance(entry, dict)]
         section: list[str] = next(entry[title] for entry in sections if title in entry)
         found = sorted(page.relative_to(docs).as_posix() for page in directory.glob("*.md"))

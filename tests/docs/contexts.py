@@ -1,14 +1,18 @@
 """What is there while a block runs that says ``<!-- context: NAME -->``: an async function of that name.
 
-It is given the bench before the block runs. It may put names into ``bench.names`` and enter what has to
-last until the block's end into ``bench.stack``. A block that goes on for ever is ended by
-:class:`Enough`, raised from something that the context has put there.
+Blocks that say nothing have their page's, if :data:`OF_PAGES` has one. It is given the bench before the
+block runs. It may put names into ``bench.names`` and enter what has to last until the block's end into
+``bench.stack``. A block that goes on for ever is ended by :class:`Enough`, raised from something that the
+context has put there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest import mock
 
 import rapid
 from rapid.cli import main
@@ -56,6 +60,14 @@ async def a_cluster_with_tls(bench: Bench) -> None:
         verify_address=True,
     )
     await _member(bench, bench.address("10.0.0.5:7400"), tls=tls)
+
+
+async def a_pod(bench: Bench) -> None:
+    """What Kubernetes puts into a pod's environment."""
+    bench.stack.enter_context(mock.patch.dict(os.environ, POD_IP="127.0.0.1"))
+
+
+OF_PAGES: dict[str, Callable[[Bench], Awaitable[None]]] = {"docs/guides/kubernetes.md": a_pod}
 
 
 async def _member(bench: Bench, listen: str, **options: Any) -> None:

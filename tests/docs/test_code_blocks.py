@@ -40,6 +40,8 @@ async def _run(bench: Bench, block: Block) -> None:
             make = getattr(contexts, name, None)
             assert inspect.iscoroutinefunction(make), f"tests/docs/contexts.py has no {name}"
             await make(bench)
+        elif (default := contexts.OF_PAGES.get(str(block.page.relative_to(ROOT)))) is not None:
+            await default(bench)
         try:
             await bench.run(block)
         except Enough:

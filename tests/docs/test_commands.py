@@ -19,7 +19,7 @@ from rapid.cli import COMMANDS
 from .blocks import PAGES, ROOT, Block, commands
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-KNOWN = {".", "cd", "curl", "docker", "git", "kill", "kubectl", "printf"}
+KNOWN = {".", "cd", "curl", "docker", "git", "journalctl", "kill", "kubectl", "podman", "printf", "systemctl"}
 KNOWN |= {"gunicorn", "openssl", "sqlite3", "uvicorn"}
 """Programs of others, which are taken as they are."""
 LINES = [(block, command) for page in PAGES for block, command in commands(page)]
@@ -139,7 +139,7 @@ def test_it_exists(block: Block, command: str) -> None:
     [
         "rapid agnet --listen 127.0.0.1:7400",
         "rapid agent --lisen 127.0.0.1:7400",
-        "rapid agent",
+        "rapid certs",
         "make tset",
         "make test PYTOHN=python3.12",
         "pip install 'rapid-membership[clii]'",
