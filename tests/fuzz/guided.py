@@ -5,7 +5,8 @@ promise, takes too long or too much memory ends the run with a status that is no
 ``--replay FILE`` gives it to the target again. With ``--drawn`` the fuzzer does not change the input
 itself but what hypothesis draws it by: so it is well-formed more often, and reaches further.
 
-Where there is no atheris for the interpreter, this says so, and hypothesis draws by chance for as long.
+Where there is no atheris for the interpreter, this says so, and hypothesis draws by chance for as long. It
+finds what breaks or takes too long, and sets no limit to memory.
 """
 
 from __future__ import annotations
