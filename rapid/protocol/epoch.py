@@ -12,6 +12,7 @@ from rapid.consensus.instance import Instance
 from rapid.consensus.quorum import classic_quorum, tolerance
 from rapid.detection.alert import Alert, Status
 from rapid.detection.cut_detector import CutDetector, Tally, ring_bits
+from rapid.detection.lag import Lag
 from rapid.overlay import footprint
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest
@@ -54,6 +55,7 @@ class Epoch:
         rng: Random,
         outbox: Outbox,
         observe: Callable[[Member], None],
+        lag: Lag,
     ) -> None:
         index = configuration.index(me)
         assert index is not None, "an epoch is a member's"
@@ -68,7 +70,7 @@ class Epoch:
         neighbours = [endpoint for endpoint in dict.fromkeys(others) if endpoint != me]
         self.gossip = Gossip(
             me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval,
-            outbox.send,
+            lag, outbox.send,
         )  # fmt: skip
         self._bearable = configuration.size - classic_quorum(configuration.size)
         self.detector = CutDetector(configuration, settings.h, settings.l, self._bearable)
