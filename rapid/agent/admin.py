@@ -29,7 +29,10 @@ SILENCE = 15.0
 Exposition = Callable[[], tuple[bytes, str]]
 """Metrics in a format of their own, and its content type."""
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src data:; script-src 'unsafe-inline';"
+    " style-src 'unsafe-inline'"
+)
 
 
 class Operated(Protocol):
@@ -179,8 +182,10 @@ class Admin:
 
     def _beginning(self) -> list[Report]:
         view = self._record.view
-        told = [] if view is None else [as_report(ViewChange(view, view.members, ()))]
-        return [now("agent", **self._self()), *told]
+        if view is None:
+            return [now("agent", **self._self(), version=None)]
+        told = as_report(ViewChange(view, view.members, ()))
+        return [now("agent", **self._self(), version=view.version), told]
 
     def _event(self, number: int, report: Report) -> str:
         return f"id: {self._run}-{number}\ndata: {json.dumps(report)}\n\n"

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -98,7 +99,11 @@ def _model(written: dict[str, Any]) -> type[BaseSettings]:
 
     class Variables(EnvSettingsSource):
         def __call__(self) -> dict[str, Any]:
-            return _without_other_seeds(super().__call__(), self.current_state)
+            found = super().__call__()
+            # a table is merged with those of the other sources; what is none is told by the validation
+            with suppress(KeyError, ValueError):
+                found["metadata"] = _pairs(found["metadata"])
+            return _without_other_seeds(found, self.current_state)
 
     class File(InitSettingsSource):
         def __call__(self) -> dict[str, Any]:
