@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -30,8 +31,9 @@ def bound(endpoint: Endpoint) -> socket.socket:
     try:
         return socket.create_server(endpoint, family=family, backlog=128)
     except OSError as problem:
-        reason = f"cannot listen on {endpoint} for the admin endpoint: {problem.strerror}"
-        raise BindError(reason) from problem
+        known = problem.errno is not None and not isinstance(problem, socket.gaierror)
+        reason = os.strerror(problem.errno or 0) if known else problem.strerror
+        raise BindError(f"cannot listen on {endpoint} for the admin endpoint: {reason}") from problem
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Never
 from urllib.parse import quote
 
@@ -75,11 +75,14 @@ class Agent:
         connection = HTTPConnection(self.at.host, self.at.port, timeout=timeout)
         try:
             connection.request(method, path, headers=headers or {})
-            yield connection.getresponse()
+            with connection.getresponse() as response:
+                yield response
         except TimeoutError:
             raise Unreachable(f"the agent at {self.at} was silent for {timeout:g} s") from None
         except OSError as problem:
             raise Unreachable(f"no agent answers at {self.at}: {problem.strerror or problem}") from None
+        except IncompleteRead:
+            raise Unreachable(f"the agent at {self.at} has ended") from None
         except HTTPException as problem:
             raise Unreachable(f"at {self.at} is no agent's admin endpoint: {problem!r}") from None
         finally:

@@ -130,6 +130,7 @@ def test_the_rings_are_those_of_the_protocol() -> None:
 
 def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "ALERTS", 100)
+    monkeypatch.setattr(room, "REMOVALS", 50)
     stub = formed(3)
     origin = (str(CLUSTER), 1)
     for number in range(room.ALERTS + 10):
@@ -144,4 +145,4 @@ def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(stub.record.changes) == room.VIEWS
     assert stub.record.why(at(50))["removals"][0]["version"] == 2 * room.VIEWS + 1
     removals = stub.record.why(at(50))["removals"]
-    assert len(removals) == room.VIEWS
+    assert len(removals) == room.REMOVALS
