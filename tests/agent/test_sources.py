@@ -192,7 +192,8 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 
 def test_arguments_alone_load_no_library() -> None:
     program = (
-        "import sys; from rapid.agent.sources import configured; configured({'listen': 'a:1'});"
+        "import sys; import rapid.agent.service, rapid.cli.remote;"
+        "from rapid.agent.sources import configured; configured({'listen': 'a:1'});"
         "print(sorted({'pydantic', 'starlette', 'uvicorn', 'grpc'} & set(sys.modules)))"
     )
     environment = {name: value for name, value in os.environ.items() if not configures(name)}

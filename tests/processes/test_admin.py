@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from rapid.cli.remote import Refused
 from .forming import LOCAL, until, until_all_see
 
 pytest.importorskip("uvicorn", reason="the package uvicorn, which serves the endpoint, is not installed")
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 async def started(fleet: Fleet, *options: str) -> tuple[Agent, Remote]:
@@ -114,6 +118,32 @@ async def test_an_admin_port_in_use_ends_with_one_line(fleet: Fleet) -> None:
     [said] = [line for line in second.last_words if "[warning" not in line]
     assert said == f"rapid agent: cannot listen on {remote.at} for the admin endpoint: Address already in use"
     assert agent.status is None
+
+
+async def test_the_page_shows_what_real_agents_do(fleet: Fleet) -> None:
+    playwright = pytest.importorskip(
+        "playwright.async_api", reason="the package playwright, which drives the browser, is not installed"
+    )
+    if BROWSER is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome here")
+    agent, remote = await started(fleet)
+    await until(fleet, lambda: agent.view)
+    expect = playwright.expect
+    async with playwright.async_playwright() as play:
+        browser = await play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = await browser.new_page()
+        await page.goto(f"http://{remote.at}/")
+        others = [await fleet.start(*LOCAL, "--seed", str(agent)) for _ in range(3)]
+        await until_all_see(fleet, 4, [agent, *others])
+        await expect(page.locator("#members tr")).to_have_count(4)
+        others[0].kill()
+        await until_all_see(fleet, 3, [agent, *others[1:]])
+        await expect(page.locator("#members tr")).to_have_count(3)
+        await expect(page.locator("#changes li").first).to_contain_text(f"removed: {others[0]}")
+        await expect(page.locator("#connection")).to_have_text("live")
+        agent.kill()
+        await expect(page.locator("#connection")).to_have_class("lost")
+        await browser.close()
 
 
 async def test_an_agent_of_a_file_and_variables(tmp_path: Path) -> None:
