@@ -124,6 +124,14 @@ class CutDetector:
         self._place(process, tally)
         return alert._replace(subject=tally.subject, rings=new)
 
+    def parted(self, alert: Alert) -> list[Alert]:
+        """The words of each observer in a valid alert, by itself."""
+        if alert.observer is not None:
+            return [alert]
+        watchers = self._watchers(alert.subject.endpoint, alert.status is Status.UP)
+        parts = ((watcher, ring_bits(watchers, watcher) & alert.rings) for watcher in dict.fromkeys(watchers))
+        return [alert._replace(observer=watcher, rings=rings) for watcher, rings in parts if rings]
+
     def rings_reported(self, process: Process) -> int:
         """The bitmap of rings on which this process was reported, implicit reports included."""
         tally = self._tallies.get(process)

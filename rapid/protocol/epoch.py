@@ -56,6 +56,7 @@ class Epoch:
         outbox: Outbox,
         observe: Callable[[Member], None],
         lag: Lag,
+        alerted: Callable[[Configuration, Alert], None] | None = None,
     ) -> None:
         index = configuration.index(me)
         assert index is not None, "an epoch is a member's"
@@ -65,6 +66,7 @@ class Epoch:
         self._rng = rng
         self._stats = outbox.stats
         self._observe = observe
+        self._alerted = alerted
         small = configuration.size <= settings.everyone_limit
         others = configuration.endpoints if small else configuration.subjects(me)
         neighbours = [endpoint for endpoint in dict.fromkeys(others) if endpoint != me]
@@ -186,6 +188,9 @@ class Epoch:
             self._stats[f"rejected:alert: {problem}"] += 1
         elif (new := self.detector.add(alert)) is not None:
             self.gossip.append(new, source, now)
+            if self._alerted is not None:
+                for word in self.detector.parted(new):
+                    self._alerted(self.configuration, word)
 
     def _evaluate(self, now: float) -> None:
         """Look at the tallies anew: watch the unstable, propose when there are none."""

@@ -8,7 +8,7 @@ from math import inf
 from random import Random
 
 from rapid.consensus.facts import FAST, NO_RANK
-from rapid.detection.alert import Status
+from rapid.detection.alert import Alert, Status
 from rapid.detection.cut_detector import ring_bits
 from rapid.detection.judge import MakeJudge, Windowed
 from rapid.detection.lag import Lag
@@ -83,7 +83,8 @@ class Node:
     ``rejoin``: when the cluster goes on without this member, join it again, as a new one. ``merge``:
     when another, larger cluster is found behind a seed, join that instead. ``expected``: with more
     than one, nobody founds a cluster before that many processes have seen each other.
-    ``cluster_id``: join this cluster or none.
+    ``cluster_id``: join this cluster or none. ``alerted`` is called with each alert that counts and is
+    new here, this member's own among them, and the configuration that it is about.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Node:
         merge: bool = False,
         expected: int = 1,
         cluster_id: ClusterId | None = None,
+        alerted: Callable[[Configuration, Alert], None] | None = None,
     ) -> None:
         self.member = Member(me, NodeId(rng.randbytes(NodeId.SIZE)), metadata or {})
         self.settings = settings
@@ -111,6 +113,7 @@ class Node:
         self._rejoin = rejoin
         self._expected = expected
         self._cluster_id = cluster_id
+        self._alerted = alerted
         self._outbox = Outbox()
         self._send = self._outbox.send
         self._epoch: Epoch | None = None
@@ -448,6 +451,7 @@ class Node:
         self._epoch = Epoch(
             configuration, self._me, self.settings, self._rng, self._outbox,
             lambda joiner: self._reception.look_after(joiner, self._now), self._lag,
+            self._alerted,
         )  # fmt: skip
         self._monitor.configure(configuration, self._me, self._now)
         self._outreach.enter(configuration, self._now)
