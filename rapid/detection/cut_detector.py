@@ -76,7 +76,7 @@ class CutDetector:
     def problem(self, alert: Alert) -> str | None:
         """Why an alert does not count in this configuration, or None when it does."""
         configuration, subject = self._configuration, alert.subject
-        if alert.observer not in configuration:
+        if alert.observer is not None and alert.observer not in configuration:
             return "observer is no member"
         member = configuration.member(subject.endpoint)
         same = member is not None and member.node_id == subject.node_id
@@ -88,8 +88,12 @@ class CutDetector:
             return "subject is no member"
         if up and tally is None and footprint.of_joiner(subject) > self._room:
             return "too many joiners"
-        watchers = tally.watchers if tally is not None else self._watchers(subject.endpoint, up)
-        if not alert.rings or alert.rings & ~ring_bits(watchers, alert.observer):
+        if alert.observer is None:
+            held = (1 << configuration.k) - 1
+        else:
+            watchers = tally.watchers if tally is not None else self._watchers(subject.endpoint, up)
+            held = ring_bits(watchers, alert.observer)
+        if not alert.rings or alert.rings & ~held:
             return "observer does not hold these rings"
         return None
 
@@ -119,6 +123,14 @@ class CutDetector:
         self._changed = True
         self._place(process, tally)
         return alert._replace(subject=tally.subject, rings=new)
+
+    def parted(self, alert: Alert) -> list[Alert]:
+        """The words of each observer in a valid alert, by itself."""
+        if alert.observer is not None:
+            return [alert]
+        watchers = self._watchers(alert.subject.endpoint, alert.status is Status.UP)
+        parts = ((watcher, ring_bits(watchers, watcher) & alert.rings) for watcher in dict.fromkeys(watchers))
+        return [alert._replace(observer=watcher, rings=rings) for watcher, rings in parts if rings]
 
     def rings_reported(self, process: Process) -> int:
         """The bitmap of rings on which this process was reported, implicit reports included."""

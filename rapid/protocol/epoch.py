@@ -12,6 +12,7 @@ from rapid.consensus.instance import Instance
 from rapid.consensus.quorum import classic_quorum, tolerance
 from rapid.detection.alert import Alert, Status
 from rapid.detection.cut_detector import CutDetector, Tally, ring_bits
+from rapid.detection.lag import Lag
 from rapid.overlay import footprint
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest
@@ -54,6 +55,8 @@ class Epoch:
         rng: Random,
         outbox: Outbox,
         observe: Callable[[Member], None],
+        lag: Lag,
+        alerted: Callable[[Configuration, Alert], None] | None = None,
     ) -> None:
         index = configuration.index(me)
         assert index is not None, "an epoch is a member's"
@@ -63,12 +66,13 @@ class Epoch:
         self._rng = rng
         self._stats = outbox.stats
         self._observe = observe
+        self._alerted = alerted
         small = configuration.size <= settings.everyone_limit
         others = configuration.endpoints if small else configuration.subjects(me)
         neighbours = [endpoint for endpoint in dict.fromkeys(others) if endpoint != me]
         self.gossip = Gossip(
             me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval,
-            outbox.send,
+            lag, outbox.send,
         )  # fmt: skip
         self._bearable = configuration.size - classic_quorum(configuration.size)
         self.detector = CutDetector(configuration, settings.h, settings.l, self._bearable)
@@ -184,6 +188,9 @@ class Epoch:
             self._stats[f"rejected:alert: {problem}"] += 1
         elif (new := self.detector.add(alert)) is not None:
             self.gossip.append(new, source, now)
+            if self._alerted is not None:
+                for word in self.detector.parted(new):
+                    self._alerted(self.configuration, word)
 
     def _evaluate(self, now: float) -> None:
         """Look at the tallies anew: watch the unstable, propose when there are none."""
