@@ -7,6 +7,7 @@ from collections import deque
 from rapid.proto.codec import Encoder
 from rapid.proto.frames import FrameWriter
 from rapid.protocol.messages import Decided, Facts, Message
+from tests.protocol.harness import at
 
 from . import targets
 from .town import Town
@@ -44,7 +45,7 @@ def node() -> list[bytes]:
 
 
 def _overheard() -> list[tuple[object, Message]]:
-    """One joins, one crashes, comes back and leaves, one misses that; two go on without the rest."""
+    """One joins, at first not reached by all; one crashes, comes back, leaves; one misses that; two go on."""
     said: list[tuple[object, Message]] = []
     deaf: list[object] = []
 
@@ -55,8 +56,11 @@ def _overheard() -> list[tuple[object, Message]]:
     town = Town()
     net, members = town.net, town.members
     net.keep = hear
+    net.blocked = {(members[1].member.endpoint, at(5))}
     newcomer = net.add(5, 0)
-    net.run(2.0)
+    net.run(3.0)
+    net.blocked = set()
+    net.run(4.0)
     net.crash(members[3])
     back = net.add(3, 0)
     net.run(5.0)
