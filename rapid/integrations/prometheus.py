@@ -78,12 +78,12 @@ class ClusterCollector(Collector):
             kind, _, reason = key.partition(":")
             families[kind][reason.strip()] = count
         for kind, counts in sorted(families.items()):
+            labels = ["reason"] if any(counts) else []
             family = CounterMetricFamily(
-                f"rapid_{_name(kind)}", f"The count {kind!r} of Cluster.stats", labels=["reason"]
+                f"rapid_{_name(kind)}", f"The count {kind!r} of Cluster.stats", labels=labels
             )
             for reason, count in sorted(counts.items()):
-                # an empty label is none
-                family.add_metric([reason], count)
+                family.add_metric([reason] if labels else [], count)
             yield family
 
 
