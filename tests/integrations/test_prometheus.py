@@ -107,13 +107,13 @@ async def test_the_counts_of_the_member(monkeypatch: pytest.MonkeyPatch) -> None
         await until(lambda: scraped(registry).get("rapid_frames_received_total", 0) > 0)
         real = scraped(registry)
         assert real["rapid_bytes_sent_total"] > real["rapid_frames_sent_total"] > 0
-        counts = {"dropped:queue": 3, "dropped:size": 4, "dropped": 1, "rejected:alert: too late": 1, "stalls": 2}
+        counts = {"dropped:queue": 3, "dropped:size": 4, "dropped": 1, "rejected:alert: late": 1, "stalls": 2}
         monkeypatch.setattr(Cluster, "stats", counts)
         now = scraped(registry)
         assert now["rapid_dropped_total{reason=queue}"] == 3
         assert now["rapid_dropped_total{reason=size}"] == 4
         assert now["rapid_dropped_total{reason=}"] == 1
-        assert now["rapid_rejected_total{reason=alert: too late}"] == 1
+        assert now["rapid_rejected_total{reason=alert: late}"] == 1
         assert now["rapid_stalls_total"] == 2
 
 
