@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
@@ -147,5 +147,9 @@ class Instrumentation:
 Values = Callable[[], Iterable[Observation]]
 
 
-def _version() -> str:
-    return version("rapid-membership")
+def _version() -> str | None:
+    try:
+        return version("rapid-membership")
+    except PackageNotFoundError:
+        # the sources are used as they are
+        return None
