@@ -9,11 +9,10 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import structlog
-
 from rapid import cluster
 from rapid.detection.judge import MakeJudge
 from rapid.errors import StateError
+from rapid.log import log
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.runtime.feed import Reader
 from rapid.settings import Settings
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Changes", "Cluster"]
 
-log = structlog.get_logger("rapid")
 Result = TypeVar("Result")
 
 

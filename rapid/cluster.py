@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import structlog
-
 from rapid.detection.judge import Judge, MakeJudge
 from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError, WaitTimeout
+from rapid.log import log
 from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
 from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from rapid.runtime.prober import Prober
     from rapid.runtime.tls import TLS
 
-log = structlog.get_logger("rapid")
 
 GRACE = 5.0
 """Seconds beyond its own deadline that the node is given to say that it could not join."""

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-import structlog
-
 from rapid.errors import SettingsError, StateError
+from rapid.log import log
 from rapid.overlay.member import NodeId
 from rapid.runtime.feed import Changes
 from rapid.token import FencingToken
@@ -19,7 +18,6 @@ from rapid.view import Evicted, OtherCluster, QuorumLost, QuorumRestored, View, 
 if TYPE_CHECKING:
     from rapid.placement import Where
 
-log = structlog.get_logger("rapid")
 
 LONGEST = 32
 """The pause between tries grows to this many times the first."""

@@ -31,7 +31,8 @@ ALLOWED = {
     "view": PLAIN | {"overlay", "placement", "token"},
     "telling": PLAIN | BELOW | {"view"},
     "simulation": PLAIN | BELOW | {"view", "telling"},
-    "runtime": PLAIN | BELOW | {"view", "telling", "proto"},
+    "log": set[str](),
+    "runtime": PLAIN | BELOW | {"view", "telling", "proto", "log"},
 }
 """Which layers a layer may import, besides itself. What is not listed may import anything."""
 

@@ -12,12 +12,11 @@ import threading
 from argparse import SUPPRESS
 from typing import Any
 
-import structlog
-
 from rapid.agent.configuration import BASES, KINDS, Configuration
 from rapid.agent.reports import Report, as_text, now
 from rapid.agent.sources import configured
 from rapid.errors import EndpointError, MetadataError, RapidError, SettingsError
+from rapid.log import configured_by
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -134,16 +133,22 @@ def _configure_service(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _configure_log() -> None:
+    import structlog
+
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger("warning"),
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Exit status as in the epilog above."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     # standard output is for the views
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger("warning"),
-    )
+    configured_by(_configure_log)
     report = _print_json if args.json else _print_text
     try:
         configuration = configured(given(args), args.config)

@@ -9,12 +9,10 @@ from collections import Counter
 from typing import Any
 
 import grpc
-import structlog
 
 from rapid.errors import TLSError
+from rapid.log import log
 from rapid.runtime.tls import TLS, Material, Name, covers, load, names_of, stamps
-
-log = structlog.get_logger("rapid")
 
 RELOADED = "certificates reloaded"
 REFUSED = "certificates refused"

@@ -8,13 +8,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ipaddress import ip_address
 
-import structlog
-
 from rapid.errors import EndpointError
+from rapid.log import log
 from rapid.overlay.member import Endpoint
 from rapid.settings import Settings
-
-log = structlog.get_logger("rapid")
 
 SeedProvider = Callable[[], Awaitable[Iterable[str | Endpoint]]]
 """Gives the seeds at present, as ``host:port`` or endpoints; asked anew at every try, and now and then.

@@ -9,8 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-import structlog
-
+from rapid.log import log
 from rapid.overlay.member import Endpoint, Member, NodeId
 from rapid.protocol.messages import Message
 from rapid.protocol.outputs import (
@@ -29,8 +28,6 @@ from rapid.runtime.options import Options
 from rapid.runtime.prober import Checks
 from rapid.runtime.reactor import reactor
 from rapid.runtime.transport import Transport
-
-log = structlog.get_logger("rapid")
 
 
 def promise() -> Future[Any]:

@@ -6,12 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-import structlog
-
+from rapid.log import log
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Member
-
-log = structlog.get_logger("rapid")
 
 Prober = Callable[[Member], Awaitable[bool]]
 """Says whether a member is well. Awaited on the library's own event loop and thread: it must not

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 
 import grpc
-import structlog
 
 from rapid.errors import BindError, IdentityError, WireError
+from rapid.log import log
 from rapid.overlay.member import Endpoint
 from rapid.proto.codec import Encoder
 from rapid.proto.frames import FrameReader, Held
@@ -39,7 +39,6 @@ PLAINTEXT = "listening without TLS"
 
 IMPOSTOR = "rejected:certificate does not name sender"
 
-log = structlog.get_logger("rapid")
 
 Received = Callable[[list[Message], Hashable], None]
 Failed = Callable[[Endpoint, bool], None]
