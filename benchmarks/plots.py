@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.results import Run
+from benchmarks.runs import Run
 from benchmarks.sections import Cell, Section
 from benchmarks.store import OK
 from rapid.errors import RapidError

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.experiments import EXPERIMENTS
-from benchmarks.results import VALUES, load
+from benchmarks.results import VALUES
+from benchmarks.runs import load
 from benchmarks.simulated import EXPERIMENTS as SIMULATED
 from benchmarks.store import FAILED, INTERRUPTED, OK, RUNNING, Plan, Process, Store
 from rapid.cli import main
