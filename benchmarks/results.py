@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from benchmarks.runs import Moment, Run, Time
+from benchmarks.trial import FAULTY
 from rapid.errors import RapidError
+
+FAULTS = ("loss-in", "loss-out", "flipflop-in", "flipflop-out")
 
 # -- times of processes, for the distributions
 
@@ -27,6 +30,19 @@ def crash_times(run: Run) -> list[Time]:
         return []
     survivors = [process for process in run.members() if process.killed is None]
     return [process.reached(len(survivors), killed.at) for process in survivors]
+
+
+def fault_times(run: Run) -> list[Time]:
+    """Of each that the fault has not struck, from its begin to the first view without the one that it has."""
+    struck = run.at("struck")
+    if struck is None:
+        return []
+    (faulty,) = (process.name for process in run.members() if process.role == FAULTY)
+    return [
+        next((at - struck.at for at, name in process.removals if at >= struck.at and name == faulty), None)
+        for process in run.members()
+        if process.role != FAULTY
+    ]
 
 
 # -- numbers of a run
@@ -95,11 +111,39 @@ def churn(run: Run) -> Values:
     return values | _cost(run, "restart", "restarted")
 
 
+def fault(run: Run) -> Values:
+    """Whom the fault's victim was removed by, and whom else anybody removed, until the end of the run."""
+    struck, healed = run.at("struck"), run.at("healed")
+    if struck is None or healed is None:
+        return {}
+    times = fault_times(run)
+    (faulty,) = (process for process in run.members() if process.role == FAULTY)
+    healthy = [process for process in run.members() if process.role != FAULTY]
+    wrong = [name for process in healthy for at, name in process.removals
+             if at >= struck.at and name != faulty.name]  # fmt: skip
+    by_it = {name for at, name in faulty.removals if at >= struck.at and name != faulty.name}
+    removed = sum(time is not None for time in times)
+    return {
+        "only the faulty one removed, by all (1) or not (0)": float(removed == len(healthy) and not wrong),
+        "others that removed it, %": 100 * removed / len(healthy),
+        **_last("seconds until all others removed it", times),
+        "view changes of another, most": max(
+            sum(at >= struck.at for at, _ in process.views) for process in healthy
+        ),
+        "healthy ones removed by others": len(set(wrong)),
+        "these removals, all together": len(wrong),
+        "healthy ones removed by the faulty one": len(by_it),
+        **_cost(run, "struck", "healed"),
+    }
+
+
 VALUES: dict[str, Callable[[Run], Values]] = {
     "bootstrap": bootstrap, "crash": crash, "freeze": crash, "idle": idle, "churn": churn,
+    **dict.fromkeys(FAULTS, fault),
 }  # fmt: skip
 TIMES: dict[str, Callable[[Run], list[Time]]] = {
     "bootstrap": bootstrap_times, "crash": crash_times, "freeze": crash_times,
+    **dict.fromkeys(FAULTS, fault_times),
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class Process:
     role: str
     killed: Time
     views: Sequence[tuple[float, int]]
+    removals: Sequence[tuple[float, str]] = ()
 
     def reached(self, size: int, after: float) -> Time:
         """Seconds from a time until it first reported a size; 0 when it already had before."""
@@ -92,13 +93,24 @@ def load(store: Store) -> Iterator[Run]:
 
 def _processes(store: Store, run: int) -> dict[int, Process]:
     views: dict[int, list[tuple[float, int]]] = {}
+    removals: dict[int, list[tuple[float, str]]] = {}
     for process, at, size in store.rows(
         "select process, at, size from views join processes on process = processes.id where run = ?"
         " order by views.rowid", run,
     ):  # fmt: skip
         views.setdefault(process, []).append((at, size))
+    for process, at, name in store.rows(
+        "select process, at, removals.name from removals join processes on process = processes.id"
+        " where run = ? order by removals.rowid", run,
+    ):  # fmt: skip
+        removals.setdefault(process, []).append((at, name))
     found = store.records("select id, name, role, killed from processes where run = ? order by id", run)
-    return {(key := record.pop("id")): Process(views=views.get(key, []), **record) for record in found}
+    return {
+        (key := record.pop("id")): Process(
+            views=views.get(key, []), removals=removals.get(key, []), **record
+        )
+        for record in found
+    }
 
 
 def _moments(store: Store, run: int) -> list[Moment]:

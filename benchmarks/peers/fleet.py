@@ -10,6 +10,7 @@ import socket
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -85,7 +86,14 @@ class Agent:
             case Ready():
                 self.is_ready = True
             case View() as view:
-                self.views.append(view)
+                self.views.append(self._compared(view))
+
+    def _compared(self, view: View) -> View:
+        """With those who are in the view before it and not in this one, where both list their members."""
+        before = self.views[-1].members if self.views else None
+        if before is None or view.members is None:
+            return view
+        return replace(view, removed=tuple(sorted({*before} - {*view.members})))
 
 
 class Fleet:
