@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from benchmarks.peers.contract import Ready, View, parse
 
@@ -36,6 +37,8 @@ class Agent:
         self.process = process
         self.is_ready = False
         self.views: list[View] = []
+        self.told: list[dict[str, Any]] = []
+        """What it has printed that is no event of the contract."""
         self.last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self.is_signalled = False
         self.ended = False
@@ -87,6 +90,8 @@ class Agent:
                 self.is_ready = True
             case View() as view:
                 self.views.append(self._compared(view))
+            case None:
+                self.told.append(json.loads(line))
 
     def _compared(self, view: View) -> View:
         """With those who are in the view before it and not in this one, where both list their members."""
