@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -49,6 +50,65 @@ def write_datastore(results: Results, out: Path) -> list[Path]:
     return _write(out, "A data store with a serialiser", results, figure, caption, header, rows)
 
 
+def write_discovery(results: Results, out: Path) -> list[Path]:
+    """The figure of one run of each system, and a table of all."""
+    runs = results["runs"]
+    shown = _first_of_each(runs)
+    figure, panels = _panels(len(shown), "milliseconds")
+    for panel, run in zip(panels, shown, strict=True):
+        good = [(at - run["struck"], 1000 * took) for at, took, status in run["done"] if status == 200]
+        bad = [(at - run["struck"], 1000 * took) for at, took, status in run["done"] if status != 200]
+        panel.plot(*_columns(good), ".", markersize=1.5, color="C0", rasterized=True)
+        panel.plot(*_columns(bad), "x", markersize=5, color="C3")
+        panel.axvline(0, color="C3", linewidth=1)
+        for at, _ in run["reloads"]:
+            panel.axvline(at - run["struck"], color="0.6", linewidth=0.8, zorder=0)
+        panel.set_title(run["system"], fontsize="medium")
+        panel.set_yscale("log")
+        panel.set_xlabel("seconds since the failure")
+    caption = (
+        "How long each request took, by its begin; a red cross is one that failed. At the red line some of"
+        " the backends fail, at the grey ones nginx is given other backends."
+    )
+    header = ["system", "runs", "reloads", "seconds until the last", "failed requests", "requests",
+              "median before, ms", "99th percentile before", "99th after", "99.9th after",
+              "longest after"]  # fmt: skip
+    rows = []
+    for system, alike in _by_system(runs).items():
+        before = [latencies(run, run["begun"], run["struck"]) for run in alike]
+        after = [latencies(run, run["struck"], run["ended"]) for run in alike]
+        rows.append([
+            system, str(len(alike)),
+            _spread([float(sum(at >= run["struck"] for at, _ in run["reloads"])) for run in alike]),
+            _spread([last_reload(run) for run in alike]),
+            _spread([float(sum(status != 200 for _, _, status in run["done"])) for run in alike]),
+            _spread([float(len(run["done"])) for run in alike]),
+            _spread([percentile(took, 50) for took in before]),
+            _spread([percentile(took, 99) for took in before]),
+            _spread([percentile(took, 99) for took in after]),
+            _spread([percentile(took, 99.9) for took in after]),
+            _spread([percentile(took, 100) for took in after]),
+        ])  # fmt: skip
+    return _write(out, "Service discovery with nginx", results, figure, caption, header, rows)
+
+
+def latencies(run: Results, begin: float, end: float) -> list[float]:
+    """Milliseconds of all requests that began between two unix times, those that failed too; ascending."""
+    return sorted(1000 * took for at, took, _ in run["done"] if begin <= at < end)
+
+
+def percentile(ascending: Sequence[float], percent: float) -> float:
+    """The least of them that so many per cent of them do not exceed; 0 of none."""
+    if not ascending:
+        return 0.0
+    return ascending[max(0, math.ceil(len(ascending) * percent / 100) - 1)]
+
+
+def last_reload(run: Results) -> float:
+    """Seconds from the failure until nginx was given other backends for the last time; 0 if it was not."""
+    return max((at - run["struck"] for at, _ in run["reloads"] if at >= run["struck"]), default=0.0)
+
+
 def terms(run: Results) -> list[float]:
     """When any server named another serialiser than it had before, since the load began; unix times."""
     named: dict[str, str | None] = {}
@@ -92,6 +152,10 @@ def _rate(panel: Axes, times: Sequence[float], begin: float, end: float) -> None
             counts[place] += 1
     panel.stairs([found / _BIN for found in counts], [begin + at * _BIN for at in range(count + 1)])
     panel.set_ylim(bottom=0)
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _first_of_each(runs: Sequence[Results]) -> list[Results]:

@@ -43,6 +43,15 @@ class NoNginx(Exception):
     """There is none here, or it does not start."""
 
 
+def command() -> str:
+    """The path of nginx. NoNginx where there is none."""
+    # not every user has /usr/sbin in the path, where Debian puts it
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        raise NoNginx("there is no command nginx; on Debian: apt-get install nginx-light")
+    return found
+
+
 def upstreams(backends: Collection[str]) -> str:
     """The file of backends. Without any, requests are answered with 502: nginx wants one entry at least."""
     return "".join(f"server {backend};\n" for backend in sorted(backends)) or "server 127.0.0.1:1 down;\n"
@@ -71,15 +80,12 @@ class Nginx:
         self._process.send_signal(signal.SIGHUP)
 
     async def __aenter__(self) -> Self:
-        # not every user has /usr/sbin in the path, where Debian puts it
-        command = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if command is None:
-            raise NoNginx("there is no command nginx; on Debian: apt-get install nginx-light")
+        found = command()
         configuration = self._directory / "nginx.conf"
         configuration.write_text(CONFIGURATION.format(directory=self._directory, listen=self._listen))
         (self._directory / "backends.conf").write_text(upstreams([]))
         self._process = await asyncio.create_subprocess_exec(
-            command, "-e", "stderr", "-p", str(self._directory), "-c", str(configuration)
+            found, "-e", "stderr", "-p", str(self._directory), "-c", str(configuration)
         )
         try:
             await self._started(self._process)
