@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.sections import spread
 from rapid.errors import RapidError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Results = dict[str, Any]
 """As ``results.json`` has it."""
+_GAP = 0.1
+"""Seconds without a transaction from which on it is a gap."""
 _BIN = 0.5
 """Seconds that are counted together in a figure."""
 
@@ -38,15 +40,16 @@ def write_datastore(results: Results, out: Path) -> list[Path]:
         " between the serialiser and one other server (red). Grey: some server took another one for it."
     )
     header = ["system", "runs", "transactions/s before", "after", "after, % of before",
-              "changes of serialiser", "longest gap, s"]  # fmt: skip
+              "changes of serialiser", "longest gap, s", "gaps, s together"]  # fmt: skip
     rows = []
     for system, alike in _by_system(runs).items():
         before = [rate(run, run["begun"], run["struck"]) for run in alike]
         after = [rate(run, run["struck"], run["ended"]) for run in alike]
         share = [100 * a / b for a, b in zip(after, before, strict=True)]
-        rows.append([system, str(len(alike)), *map(_spread, (before, after, share)),
-                     _spread([float(changes(run)) for run in alike]),
-                     _spread([longest_gap(run) for run in alike])])  # fmt: skip
+        rows.append([system, str(len(alike)), *map(spread, (before, after, share)),
+                     spread([float(changes(run)) for run in alike]),
+                     spread([max(gaps(run), default=0.0) for run in alike]),
+                     spread([sum(gaps(run)) for run in alike])])  # fmt: skip
     return _write(out, "A data store with a serialiser", results, figure, caption, header, rows)
 
 
@@ -79,15 +82,15 @@ def write_discovery(results: Results, out: Path) -> list[Path]:
         after = [latencies(run, run["struck"], run["ended"]) for run in alike]
         rows.append([
             system, str(len(alike)),
-            _spread([float(sum(at >= run["struck"] for at, _ in run["reloads"])) for run in alike]),
-            _spread([last_reload(run) for run in alike]),
-            _spread([float(sum(status != 200 for _, _, status in run["done"])) for run in alike]),
-            _spread([float(len(run["done"])) for run in alike]),
-            _spread([percentile(took, 50) for took in before]),
-            _spread([percentile(took, 99) for took in before]),
-            _spread([percentile(took, 99) for took in after]),
-            _spread([percentile(took, 99.9) for took in after]),
-            _spread([percentile(took, 100) for took in after]),
+            spread([float(sum(at >= run["struck"] for at, _ in run["reloads"])) for run in alike]),
+            spread([last_reload(run) for run in alike]),
+            spread([float(sum(status != 200 for _, _, status in run["done"])) for run in alike]),
+            spread([float(len(run["done"])) for run in alike]),
+            spread([percentile(took, 50) for took in before]),
+            spread([percentile(took, 99) for took in before]),
+            spread([percentile(took, 99) for took in after]),
+            spread([percentile(took, 99.9) for took in after]),
+            spread([percentile(took, 100) for took in after]),
         ])  # fmt: skip
     return _write(out, "Service discovery with nginx", results, figure, caption, header, rows)
 
@@ -135,11 +138,11 @@ def rate(run: Results, begin: float, end: float) -> float:
     return sum(begin <= at < end for at in ends) / (end - begin)
 
 
-def longest_gap(run: Results) -> float:
-    """The longest time without any transaction's end, since the black hole."""
+def gaps(run: Results) -> list[float]:
+    """The times of at least ``_GAP`` seconds in which no transaction ended, since the black hole."""
     ends: list[float] = sorted(at for at, _ in run["done"] if at >= run["struck"])
     marks: list[float] = [run["struck"], *ends, run["ended"]]
-    return max(later - earlier for earlier, later in pairwise(marks))
+    return [gap for earlier, later in pairwise(marks) if (gap := later - earlier) >= _GAP]
 
 
 def _rate(panel: Axes, times: Sequence[float], begin: float, end: float) -> None:
@@ -178,11 +181,6 @@ def _panels(count: int, what: str) -> tuple[Figure, list[Axes]]:
     panels = list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
     panels[0].set_ylabel(what)
     return figure, panels
-
-
-def _spread(values: Sequence[float]) -> str:
-    middle = f"{statistics.median(values):,.4g}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):,.4g} to {max(values):,.4g})"
 
 
 def _write(

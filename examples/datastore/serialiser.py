@@ -93,13 +93,8 @@ class Serialiser:
         storage = self._storage
         if not storage.promise(self.term):
             raise Deposed
-        promised: dict[str, tuple[int, int]] = {}
         while True:
-            missing = [name for name in self._others if name not in promised]
-            for name, reply in zip(missing, await asyncio.gather(*map(self._promise, missing)), strict=True):
-                if reply is not None:
-                    promised[name] = reply
-            if len(promised) + 1 >= self._majority and await self._fetch(promised):
+            if await self._fetch(await self._promised()):
                 break
             await asyncio.sleep(PAUSE)
         for place, entry in enumerate(storage.log, 1):
@@ -108,9 +103,26 @@ class Serialiser:
         self._began = self._append(Entry(self.term, "", self.term, {}))
         self._count()
 
-    async def _promise(self, name: str) -> tuple[int, int] | None:
-        reply = await self._ask(name, {"do": "promise", "term": self.term})
-        return None if reply is None else (reply["newest"][0], reply["newest"][1])
+    async def _promised(self) -> dict[str, tuple[int, int]]:
+        """What those have who promise, as soon as they are a majority with this server."""
+        promised: dict[str, tuple[int, int]] = {}
+        enough = asyncio.Event()
+
+        async def ask(name: str) -> None:
+            while True:
+                if (reply := await self._ask(name, {"do": "promise", "term": self.term})) is not None:
+                    break
+                await asyncio.sleep(PAUSE)
+            promised[name] = tuple(reply["newest"])
+            if len(promised) + 1 >= self._majority:
+                enough.set()
+
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(ask(name)) for name in self._others]
+            await enough.wait() if self._others else None
+            for task in asking:
+                task.cancel()
+        return promised
 
     async def _fetch(self, promised: Mapping[str, tuple[int, int]]) -> bool:
         """Take the log of the one that has most; False when it does not answer."""
