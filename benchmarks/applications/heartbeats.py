@@ -139,6 +139,8 @@ async def follow(
         while True:
             send([detector.beat(), *detector.check(loop.time())])
             choose()
+            if leading is not None and leading.done():
+                leading.result()  # it ends only by an error
             await asyncio.sleep(INTERVAL)
     finally:
         transport.close()

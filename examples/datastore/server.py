@@ -30,11 +30,12 @@ class Server:
 
     async def serialise(self, term: int) -> None:
         """Lead until cancelled; returns when a higher term is met. No two may ever lead in one term."""
-        self._serialiser = Serialiser(term, self.storage, self._others)
+        mine = self._serialiser = Serialiser(term, self.storage, self._others)
         try:
-            await self._serialiser.run()
+            await mine.run()
         finally:
-            self._serialiser = None
+            if self._serialiser is mine:  # else the next term has begun before this one was cleared away
+                self._serialiser = None
 
     async def answer(self, request: Message) -> Message:
         """What a server or a client is told."""

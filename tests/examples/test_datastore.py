@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
@@ -156,6 +157,47 @@ class TestServers:
         serialiser = Serialiser(1, Storage(), {})
         with pytest.raises(Deposed):
             await serialiser.transact("c", 0, {}, {})
+
+
+async def test_nothing_is_lost_or_done_twice_while_terms_overlap() -> None:
+    """Every new serialiser meets the one before it, which nobody has told; clients count on all the same."""
+    async with stores(3) as servers:
+        terms: list[asyncio.Task[None]] = []
+        clients = [Client([server.address for server in servers]) for _ in range(4)]
+
+        async def count(client: Client) -> None:
+            for _ in range(25):
+                while True:
+                    found = (await client.read("x"))["x"]
+                    try:
+                        await client.transact({"x": (found.value or 0) + 1}, reads={"x": found.version})
+                    except Conflict:
+                        await asyncio.sleep(0)
+                        continue
+                    break
+
+        async def change() -> None:
+            for term in itertools.count(1):
+                leader = servers[term % 3]
+                for server in servers:
+                    server.leader = leader.address
+                terms.append(asyncio.create_task(leader.serialise(term)))
+                with client_of(servers) as client:
+                    await client.transact({"term": term})
+
+        changing = asyncio.create_task(change())
+        await asyncio.gather(*map(count, clients))
+        for task in (changing, *terms):
+            task.cancel()
+        await asyncio.wait([changing, *terms])
+        assert not [task for task in terms if not task.cancelled() and task.exception()]
+        assert len(terms) > 2
+        for client in clients:
+            client.close()
+        assert max(server.storage.values["x"].value for server in servers) == 100
+        logs = [server.storage.log[: server.storage.agreed] for server in servers]
+        longest = max(logs, key=len)
+        assert all(log == longest[: len(log)] for log in logs), "all agree on one order"
 
 
 async def test_the_views_of_a_cluster_say_who_serialises() -> None:
