@@ -120,15 +120,17 @@ class TestServers:
                     await client.transact({"x": 1})
         assert alone.storage.values == {}
 
-    async def test_the_next_serialiser_has_all_that_was_agreed_on(self) -> None:
-        async with stores(3) as servers:
-            with client_of(servers) as client:
-                async with leading(servers, servers[0], 1):
+    async def test_the_next_serialiser_has_all_that_was_agreed_on_without_it(self) -> None:
+        addresses = free_addresses(3)
+        first, second, late = (Server(address, addresses) for address in addresses)
+        async with first, second:
+            with client_of([first, second]) as client:
+                async with leading([first, second], first, 1):
                     for number in range(20):
                         await client.transact({f"key {number}": number})
-                async with leading(servers, servers[2], 2):
+                async with late, leading([first, second, late], late, 2):
                     await client.transact({"last": True})
-        values = servers[2].storage.values
+        values = late.storage.values
         assert [values[f"key {number}"].value for number in range(20)] == list(range(20))
         assert values["last"].value is True
 
