@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from benchmarks.overlay import most_rings
 from benchmarks.runs import Moment, Run, Time
 from benchmarks.trial import FAULTY
 from rapid.errors import RapidError
@@ -133,8 +134,17 @@ def fault(run: Run) -> Values:
         "healthy ones removed by others": len(set(wrong)),
         "these removals, all together": len(wrong),
         "healthy ones removed by the faulty one": len(by_it),
+        **_word(run, faulty.name),
         **_cost(run, "struck", "healed"),
     }
+
+
+def _word(run: Run, faulty: str) -> Values:
+    """What the faulty one's word alone was worth, in a cluster of Rapid."""
+    if not run.system.startswith("rapid"):
+        return {}
+    everyone = [process.name for process in run.members()]
+    return {"rings it holds of another, most": most_rings(faulty, everyone)}
 
 
 VALUES: dict[str, Callable[[Run], Values]] = {

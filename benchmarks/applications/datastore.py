@@ -14,7 +14,6 @@ import json
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,23 +21,15 @@ from pathlib import Path
 from benchmarks.applications.figures import write_datastore
 from benchmarks.applications.store import data_address
 from benchmarks.origin import origin
+from benchmarks.overlay import rings
 from benchmarks.peers.fleet import Agent, Fleet
 from benchmarks.topology import Network, between, obstacle
-from rapid import Endpoint, Member, NodeId, Settings
-from rapid.overlay.configuration import Configuration
-from rapid.overlay.member import ClusterId
+from rapid import Settings
 
 PORT = 7400
 LIMIT = 60.0
 """Seconds in which the servers must have started and agree on who leads."""
 SYSTEMS = ("rapid", "heartbeats")
-
-
-def rings(observer: str, subject: str, everyone: Sequence[str]) -> int:
-    """How many of the subject's rings the observer holds, in a cluster of all these."""
-    members = [Member(Endpoint.parse(at), NodeId(n.to_bytes(16, "big"))) for n, at in enumerate(everyone)]
-    configuration = Configuration.of(ClusterId(bytes(16)), 1, members, Settings.lan().k)
-    return Counter(configuration.observers(Endpoint.parse(subject)))[Endpoint.parse(observer)]
 
 
 def partner(leader: str, everyone: Sequence[str], seed: int) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks.applications import datastore
-from benchmarks.applications.datastore import partner, rings
+from benchmarks.applications.datastore import partner
 from benchmarks.applications.figures import changes, gaps, rate, write_datastore
 from benchmarks.applications.heartbeats import INTERVAL, TIMEOUT, Heartbeats, Word
+from benchmarks.overlay import most_rings, rings
 from benchmarks.topology import obstacle
 
 from .made import ORIGIN
@@ -87,6 +88,7 @@ def test_the_pair_that_is_cut_is_one_that_rapid_does_not_believe() -> None:
     leader = EVERYONE[3]
     held = {other: rings(other, leader, EVERYONE) for other in EVERYONE}
     assert sum(held.values()) == 10
+    assert most_rings(leader, EVERYONE) == max(rings(leader, other, EVERYONE) for other in EVERYONE)
     for seed in range(20):
         other = partner(leader, EVERYONE, seed)
         assert other != leader
