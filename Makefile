@@ -8,11 +8,16 @@ OPTIONS ?=
 # seconds for the long checks: first the tests marked so, then random worlds for what is left
 BUDGET ?= 3600
 SEEDS ?= 0-999999
+# seconds for each of the four runs of the fuzzer
+FUZZ ?= 60
+
+OTHER_TESTS ?= tests/overlay tests/detection tests/proto tests/protocol tests/simulation/test_world.py \
+	tests/runtime/test_cluster.py tests/runtime/test_feed.py tests/test_blocking.py tests/test_view.py
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo bench-smoke service-discovery datastore test verify network lint types proto clean
+.PHONY: help demo bench-smoke service-discovery datastore test verify network fuzz docs package other-python lint types proto clean
 
 help:
 	@echo "make demo         30 processes form a cluster, 5 are killed, the others agree"
@@ -22,6 +27,10 @@ help:
 	@echo "make test         the tests"
 	@echo "make verify       the long checks; BUDGET=3600 seconds of them"
 	@echo "make network      processes on broken networks; needs root on Linux, iproute2 and nftables"
+	@echo "make fuzz         inputs that a fuzzer makes up; FUZZ=60 seconds for each of four runs"
+	@echo "make docs         the pages of docs/, with the reference, into build/site"
+	@echo "make package      wheel and sdist into dist/, checked, installed and tried"
+	@echo "make other-python OTHER=python3.13  that package, and some tests, under another interpreter"
 	@echo "make lint         ruff"
 	@echo "make types        mypy, strict"
 	@echo "make proto        generate the protobuf code anew"
@@ -57,6 +66,34 @@ verify: $(VENV)/.installed-dev
 
 network: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m network $(PYTEST_FLAGS)
+
+# what it learns and finds is kept in .fuzz
+fuzz: $(VENV)/.installed-fuzz
+	$(BIN)/python -m tests.fuzz.guided codec --seconds $(FUZZ)
+	$(BIN)/python -m tests.fuzz.guided codec --drawn --seconds $(FUZZ)
+	$(BIN)/python -m tests.fuzz.guided node --seconds $(FUZZ)
+	$(BIN)/python -m tests.fuzz.guided node --drawn --seconds $(FUZZ)
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# the wheel is tried where nothing of this directory is
+package: $(VENV)/.installed-package
+	rm -rf dist build/lib build/tried
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/tried
+	build/tried/bin/python -m pip --disable-pip-version-check --quiet install "$$(echo dist/*.whl)[cli]"
+	cd build/tried && bin/python -P ../../tests/release/smoke.py
+
+# the wheel that `make package` has left, and the tests of what an interpreter could do otherwise
+other-python:
+	$(OTHER) -m venv build/other
+	build/other/bin/python -m pip --disable-pip-version-check --quiet install \
+		"$$(echo dist/*.whl)[analysis,cli]" hypothesis 'pytest>=8.2' 'pytest-asyncio>=1' 'pytest-timeout>=2.3'
+	cd build/other && bin/python -P ../../tests/release/smoke.py
+	build/other/bin/python -m pytest --quiet $(OTHER_TESTS)
+	rm -rf build/other
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

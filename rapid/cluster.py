@@ -21,6 +21,8 @@ from rapid.settings import Settings
 from rapid.view import Change, View, ViewChange, ViewsSkipped
 
 if TYPE_CHECKING:
+    from rapid.detection.alert import Alert
+    from rapid.overlay.configuration import Configuration
     from rapid.runtime.discovery import SeedProvider
     from rapid.runtime.membership import Membership
     from rapid.runtime.options import Options
@@ -111,6 +113,7 @@ class Cluster:
         self._closed = False
         self._leaving = False
         self._pending: list[Callable[[], None]] = []
+        self._alerted: Callable[[Configuration, Alert], None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -303,6 +306,10 @@ class Cluster:
         self._require_view()
         return self._feed.reader(first=True)
 
+    def _hear_alerts(self, alerted: Callable[[Configuration, Alert], None]) -> None:
+        """Have each alert told that is new to this member, on the library's thread; before :meth:`start`."""
+        self._alerted = alerted
+
     def _options(self) -> Options:
         from rapid.discovery import static
         from rapid.runtime.options import Options
@@ -319,6 +326,7 @@ class Cluster:
             merge=self._merge,
             bootstrap_expect=self._bootstrap_expect,
             cluster_id=self._cluster_id,
+            alerted=self._alerted,
         )
 
     def _unfinished(self) -> str:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, suppress
 from importlib import import_module
+from types import ModuleType
 
 COMMANDS = {
     "agent": "run one member until it is told to stop, and print its views",
+    "members": "print the members of a running agent's view",
+    "watch": "print what happens to a running agent, as it happens",
+    "why": "print why a member was removed, as far as a running agent knows",
+    "leave": "have a running agent leave its cluster, and end",
+    "force-new-cluster": "have a running agent go on without a majority that is gone for good",
     "demo": "run many members here, kill some, and watch the others agree",
     "simulate": "try the protocol in many seeded worlds full of faults",
     "bench": "measure clusters of this and other libraries, and report it",
     "certs": "make certificates for trying TLS out",
     "overlay": "print who observes whom among any endpoints",
+    "completion": "print a script that has a shell complete this command",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. 2 for arguments that make no sense."""
-    parser = argparse.ArgumentParser(
-        prog="rapid",
-        description="Stable and consistent cluster membership.",
-        epilog="\n".join(["commands:", *(f"  {name:<9} {what}" for name, what in COMMANDS.items())]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser = _parser()
     parser.add_argument("command", choices=COMMANDS, nargs="?", metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see rapid COMMAND --help")
     args = parser.parse_args(arguments)
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.error("which command?")
     # only the module of the one command is imported: a start takes no longer than it must
-    command = import_module(f"rapid.cli.{args.command}")
+    command = _module(args.command)
     inner = argparse.ArgumentParser(prog=f"rapid {args.command}", description=COMMANDS[args.command])
     command.configure(inner)
     try:
@@ -49,6 +52,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """All commands with their options, for those who want to know: :func:`main` loads one command only."""
+    parser = _parser()
+    commands = parser.add_subparsers()
+    for name, what in COMMANDS.items():
+        command = commands.add_parser(name, help=what)
+        # one that is not installed says so and exits
+        with suppress(SystemExit), redirect_stderr(io.StringIO()):
+            _module(name).configure(command)
+        command.description = what
+    return parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    parser = argparse.ArgumentParser(
+        prog="rapid",
+        description="Stable and consistent cluster membership.",
+        epilog="\n".join(["commands:", *(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    return parser
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"rapid.cli.{command.replace('-', '_')}")
 
 
 def _version() -> str:

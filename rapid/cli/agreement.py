@@ -7,15 +7,15 @@ from itertools import pairwise
 from typing import Any
 
 View = Mapping[str, Any]
-"""A report of ``rapid agent --json`` with the event ``view``."""
+"""A report of ``rapid agent --json`` with the event ``view`` or ``views skipped``."""
 
 
 def disagreements(sequences: Mapping[str, Sequence[View]]) -> list[str]:
     """What is wrong with the views that each process has reported, in order; nothing when they agree.
 
-    They agree when every process has reported views without a gap, and all that have reported a
-    version have reported it with the same cluster id, digest and size. A process that came later
-    begins later, one that was killed ends earlier.
+    They agree when every process has reported views without a gap, but for those that it was told of,
+    and all that have reported a version have reported it with the same cluster id, digest and size. A
+    process that came later begins later, one that was killed ends earlier.
     """
     found = []
     first: dict[int, tuple[str, View]] = {}
@@ -23,7 +23,7 @@ def disagreements(sequences: Mapping[str, Sequence[View]]) -> list[str]:
         if not views:
             found.append(f"{process} has reported no view")
         for before, after in pairwise(views):
-            if after["version"] != before["version"] + 1:
+            if after["version"] != before["version"] + 1 + after.get("skipped", 0):
                 found.append(f"{process} has reported version {after['version']} after {before['version']}")
         for view in views:
             other, known = first.setdefault(view["version"], (process, view))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from rapid.agent.sources import configures
 from rapid.errors import RapidError
 
 Report = dict[str, Any]
@@ -85,16 +87,19 @@ class Agent:
 
     def take(self, line: bytes) -> None:
         """One line of its standard output."""
-        if line == b"ready\n":
+        report: Report = json.loads(line)
+        if report["event"] == "ready":
             self.is_ready = True
             return
-        report: Report = json.loads(line)
         self.reports.append(report)
         match report["event"]:
             case "listening":
                 self.endpoint = report["endpoint"]
             case "view":
                 self.views.append(report)
+            case "views skipped":
+                # it holds this view, but was not told how it came to be
+                self.views.append({"joined": [], "removed": [], "left": [], **report})
 
 
 class Fleet:
@@ -127,6 +132,8 @@ class Fleet:
             stderr=PIPE,
             limit=_LINE_LIMIT,
             start_new_session=True,
+            # its configuration is in its options
+            env={name: value for name, value in os.environ.items() if not configures(name)},
         )
         agent = Agent(process)
         self.agents.append(agent)

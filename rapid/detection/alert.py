@@ -1,4 +1,4 @@
-"""An observer's word about one of its subjects."""
+"""What observers say of a subject."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class Status(IntEnum):
 
 
 class Alert(NamedTuple):
-    """Irrevocable within its epoch. ``rings`` is a bitmap: bit k is ring k.
+    """Irrevocable within its epoch. ``rings`` is a bitmap: bit k is ring k, whose observer says so.
 
+    ``observer`` is None where the words of several are passed on as one: the rings name them.
     ``subject`` carries the node id; its metadata counts for UP alone and is empty otherwise.
     """
 
-    observer: Endpoint
+    observer: Endpoint | None
     subject: Member
     status: Status
     rings: int

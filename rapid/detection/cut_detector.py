@@ -19,7 +19,7 @@ ROOM = 32 * 1024 * 1024
 class Tally:
     """The rings on which one process was reported, and how."""
 
-    __slots__ = ("expired", "inferred", "leaving", "rings", "subject", "up", "watchers")
+    __slots__ = ("doubted", "expired", "inferred", "leaving", "rings", "subject", "up", "watchers")
 
     def __init__(self, subject: Member, up: bool, watchers: tuple[Endpoint, ...]) -> None:
         self.subject = subject
@@ -29,18 +29,25 @@ class Tally:
         self.inferred = 0
         self.leaving = 0
         self.expired = False
+        self.doubted = False
 
     @property
     def covered(self) -> int:
         """The rings that count: reported, or inferred from the state of the observer."""
         return self.rings | self.inferred
 
+    @property
+    def accusers(self) -> set[Endpoint]:
+        """The observers on these rings."""
+        return {watcher for ring, watcher in enumerate(self.watchers) if self.covered >> ring & 1}
+
 
 class CutDetector:
     """Tallies alerts of one configuration and proposes a cut once nothing is unstable.
 
-    A subject reported on at least ``h`` rings is stable; on ``l`` to ``h - 1``, unstable, and then
-    it blocks every proposal; on fewer, noise. Built anew for each configuration.
+    A subject reported on at least ``h`` rings, by more than one observer if it has more, is stable; else on
+    ``l`` rings or more unstable, and then it blocks every proposal; on fewer, noise. So is the lone word
+    of an observer that is to be removed itself. Built anew for each configuration.
 
     At most ``bearable`` members are proposed as failed, any number by default. When more seem to
     have, then whoever would agree to that is among them: the alerts are from a time that is over, and
@@ -76,7 +83,7 @@ class CutDetector:
     def problem(self, alert: Alert) -> str | None:
         """Why an alert does not count in this configuration, or None when it does."""
         configuration, subject = self._configuration, alert.subject
-        if alert.observer not in configuration:
+        if alert.observer is not None and alert.observer not in configuration:
             return "observer is no member"
         member = configuration.member(subject.endpoint)
         same = member is not None and member.node_id == subject.node_id
@@ -88,8 +95,12 @@ class CutDetector:
             return "subject is no member"
         if up and tally is None and footprint.of_joiner(subject) > self._room:
             return "too many joiners"
-        watchers = tally.watchers if tally is not None else self._watchers(subject.endpoint, up)
-        if not alert.rings or alert.rings & ~ring_bits(watchers, alert.observer):
+        if alert.observer is None:
+            held = (1 << configuration.k) - 1
+        else:
+            watchers = tally.watchers if tally is not None else self._watchers(subject.endpoint, up)
+            held = ring_bits(watchers, alert.observer)
+        if not alert.rings or alert.rings & ~held:
             return "observer does not hold these rings"
         return None
 
@@ -120,6 +131,14 @@ class CutDetector:
         self._place(process, tally)
         return alert._replace(subject=tally.subject, rings=new)
 
+    def parted(self, alert: Alert) -> list[Alert]:
+        """The words of each observer in a valid alert, by itself."""
+        if alert.observer is not None:
+            return [alert]
+        watchers = self._watchers(alert.subject.endpoint, alert.status is Status.UP)
+        parts = ((watcher, ring_bits(watchers, watcher) & alert.rings) for watcher in dict.fromkeys(watchers))
+        return [alert._replace(observer=watcher, rings=rings) for watcher, rings in parts if rings]
+
     def rings_reported(self, process: Process) -> int:
         """The bitmap of rings on which this process was reported, implicit reports included."""
         tally = self._tallies.get(process)
@@ -144,6 +163,19 @@ class CutDetector:
         Who is still silent is gone too. A member is taken as failed then; a joiner as not there.
         """
         tally.expired = self._changed = True
+        self._place((tally.subject.endpoint, tally.subject.node_id), tally)
+
+    def corroborated(self, tally: Tally) -> bool:
+        """Whether more than one observer says so, or there is only one; a joiner needs no other.
+
+        In a small cluster one alone may hold ``l`` rings of a subject, or even ``h``.
+        """
+        said = tally.accusers
+        return tally.up or len(said) > 1 or len(said) == len(set(tally.watchers))
+
+    def doubt(self, tally: Tally) -> None:
+        """A single observer's word has found no other for so long: it counts no more until it does."""
+        tally.doubted = self._changed = True
         self._place((tally.subject.endpoint, tally.subject.node_id), tally)
 
     @property
@@ -172,7 +204,7 @@ class CutDetector:
     def _proposed(self) -> Cut | None:
         if self._unstable and self._failing:
             self._infer()
-        if self._unstable or not self._stable:
+        if self._blocked() or not self._stable:
             return None
         tallies = [self._tallies[process] for process in self._stable]
         removed = [
@@ -193,18 +225,27 @@ class CutDetector:
                 joined[endpoint] = tally.subject
         return Cut.of(removed, joined.values()) if removed or joined else None
 
+    def _blocked(self) -> bool:
+        """Whether something is unstable, other than by the lone word of one who is to go itself."""
+        going = {process[0] for process in self._stable if not self._tallies[process].up}
+        for process in self._unstable:
+            tally = self._tallies[process]
+            if self.corroborated(tally) or not tally.accusers <= going:
+                return True
+        return False
+
     def _watchers(self, endpoint: Endpoint, up: bool) -> tuple[Endpoint, ...]:
         """Who reports this subject on each ring."""
         return self._configuration.subjects(endpoint) if up else self._configuration.observers(endpoint)
 
     def _place(self, process: Process, tally: Tally) -> None:
-        count = tally.covered.bit_count()
+        count, sure = tally.covered.bit_count(), self.corroborated(tally)
         if not tally.up and (count >= self._l or tally.expired):
             self._failing[process[0]] = None
-        if count >= self._h or (tally.expired and not tally.up):
+        if (count >= self._h and sure) or (tally.expired and not tally.up):
             self._unstable.pop(process, None)
             self._stable[process] = None
-        elif tally.expired:
+        elif tally.expired or (tally.doubted and not sure):
             self._unstable.pop(process, None)
         elif count >= self._l and process not in self._unstable:
             self._unstable[process] = None

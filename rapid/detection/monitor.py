@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush
-from math import inf
+from math import floor, inf
 from random import Random
 
 from rapid.detection.cut_detector import ring_bits
 from rapid.detection.judge import Judge, MakeJudge
+from rapid.detection.lag import Lag
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Endpoint, Member, NodeId
 from rapid.settings import Settings
 
+PATIENCE = 5
+"""Times its own lag that a member waits longer, twice, for an answer."""
+GRACE = 3
+"""Probes of a new subject that may go unanswered: on a busy machine connections take their time."""
 IDLE, ASKED, ASKED_TWICE = range(3)
 """An edge rests; or waits for an answer, after the first message of a probe, or the second."""
 
@@ -22,8 +27,8 @@ class Edge:
     """One subject and the rings on which it is watched."""
 
     __slots__ = (
-        "acked", "at", "judge", "outcomes", "passed", "phase", "refusing", "replaced", "rings", "sent_at",
-        "sequence", "subject",
+        "acked", "at", "grace", "judge", "outcomes", "passed", "phase", "refusing", "replaced", "rings",
+        "sent_at", "sequence", "subject",
     )  # fmt: skip
 
     def __init__(self, subject: Member, rings: int, judge: Judge, at: float) -> None:
@@ -35,6 +40,8 @@ class Edge:
         self.sent_at = -inf
         self.sequence = 0
         self.outcomes = 0
+        self.grace = GRACE
+        """Silence that is no outcome yet: the way to a new subject has to be opened first."""
         self.acked = False
         """The subject has acknowledged this probe."""
         self.passed = False
@@ -55,7 +62,7 @@ class Edge:
 
 
 class Monitor:
-    """Probes each subject once an interval, spread over it; calls back with faulty edges.
+    """Probes all subjects together once an interval, at a time of its own; calls back with faulty edges.
 
     ``probe(edge)`` is to send a probe. One that stays unanswered for half the timeout is sent once
     more, so that one lost message is no outcome. With ``check``, the application is asked as well,
@@ -75,17 +82,19 @@ class Monitor:
         faulty: Callable[[Edge], None],
         check: Callable[[Edge], None] | None = None,
         stats: Counter[str] | None = None,
+        lag: Lag | None = None,
     ) -> None:
         self._settings = settings
-        self._rng = rng
         self._make_judge = make_judge
         self._probe = probe
         self._faulty = faulty
         self._check = check
         self._stats = Counter[str]() if stats is None else stats
+        self._lag = Lag(settings.probe_timeout) if lag is None else lag
         self._heap: list[tuple[float, int, Edge]] = []
         self._order = 0
         self._sequence = 0
+        self._phase = rng.random() * settings.probe_interval
         self.edges: dict[Endpoint, Edge] = {}
 
     @property
@@ -102,8 +111,7 @@ class Monitor:
             rings = ring_bits(watched, endpoint)
             edge = self.edges.get(endpoint)
             if edge is None or edge.subject.node_id != subject.node_id:
-                first = now + self._rng.random() * self._settings.probe_interval
-                edge = Edge(subject, rings, self._make_judge(), first)
+                edge = Edge(subject, rings, self._make_judge(), self._tick(now))
             edge.rings = rings
             edges[endpoint] = edge
         self.edges = edges
@@ -194,7 +202,7 @@ class Monitor:
         elif edge.phase == ASKED:
             edge.phase = ASKED_TWICE
             # counted from now: when this process is a little late, the subject has its time all the same
-            self._schedule(edge, now + self._settings.probe_timeout / 2)
+            self._schedule(edge, now + self._patience(now))
             if not edge.acked:
                 self._probe(edge)
         else:
@@ -208,7 +216,7 @@ class Monitor:
         edge.acked = False
         edge.passed = self._check is None
         edge.phase = ASKED
-        self._schedule(edge, now + self._settings.probe_timeout / 2)
+        self._schedule(edge, now + self._patience(now))
         self._probe(edge)
         if self._check is not None:
             self._check(edge)
@@ -216,18 +224,34 @@ class Monitor:
     def _conclude(self, edge: Edge, now: float) -> None:
         if edge.acked and edge.passed:
             edge.refusing = False
+            edge.grace = 0
             interval = self._settings.probe_interval
             edge.record(True, now, interval)
-            self._rest(edge, max(now, edge.sent_at + interval))
+            self._rest(edge, max(now, self._tick(edge.sent_at + interval / 2)))
 
     def _fail(self, edge: Edge, now: float, *, refused: bool = False) -> None:
         settings = self._settings
         edge.refusing = refused
-        edge.record(False, now, settings.probe_interval)
-        pause = settings.probe_retry if refused and not edge.faulty else settings.probe_interval
-        self._rest(edge, max(now, edge.sent_at + pause))
+        if refused or not edge.grace:
+            edge.record(False, now, settings.probe_interval)
+        else:
+            edge.grace -= 1
+        if refused and not edge.faulty:
+            until = edge.sent_at + settings.probe_retry
+        else:
+            until = self._tick(edge.sent_at + settings.probe_interval / 2)
+        self._rest(edge, max(now, until))
         if edge.faulty:
             self._faulty(edge)
+
+    def _patience(self, now: float) -> float:
+        """How long to wait for an answer, before and after the repetition, by the delays seen here."""
+        return self._settings.probe_timeout / 2 + PATIENCE * self._lag.at(now)
+
+    def _tick(self, after: float) -> float:
+        """The next time that this member probes: all together costs far less than one by one."""
+        interval = self._settings.probe_interval
+        return self._phase + (floor((after - self._phase) / interval) + 1) * interval
 
     def _rest(self, edge: Edge, until: float) -> None:
         edge.phase = IDLE
@@ -247,8 +271,7 @@ class Monitor:
         if now - self.due <= self._settings.probe_timeout:
             return
         self._stats["stalls"] += 1
-        interval = self._settings.probe_interval
         for edge in self.edges.values():
             edge.phase = IDLE
-            edge.at = now + self._rng.random() * interval
+            edge.at = self._tick(now)
         self._rebuild()

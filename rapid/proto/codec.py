@@ -50,6 +50,7 @@ from rapid.protocol.messages import (
     Restarted,
     Snapshot,
     Standing,
+    Unreached,
 )
 
 
@@ -202,7 +203,10 @@ def _unpack_join_reply(raw: pb.JoinReply, sender: Endpoint) -> JoinReply:
 
 def _pack_observe_request(message: ObserveRequest) -> pb.ObserveRequest:
     return pb.ObserveRequest(
-        member=values.member(message.member), cluster_id=message.cluster_id, version=message.version
+        member=values.member(message.member),
+        cluster_id=message.cluster_id,
+        version=message.version,
+        relay=message.relay,
     )
 
 
@@ -212,6 +216,7 @@ def _unpack_observe_request(raw: pb.ObserveRequest, sender: Endpoint) -> Observe
         values.read_member(raw.member),
         read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
+        raw.relay,
     )
 
 
@@ -221,6 +226,14 @@ def _pack_admitted(message: Admitted) -> pb.Admitted:
 
 def _unpack_admitted(raw: pb.Admitted, sender: Endpoint) -> Admitted:
     return Admitted(sender, read_identifier(ClusterId, raw.cluster_id), read_version(raw.version))
+
+
+def _pack_unreached(message: Unreached) -> pb.Unreached:
+    return pb.Unreached(joiner=values.endpoint(message.joiner), node_id=message.node_id)
+
+
+def _unpack_unreached(raw: pb.Unreached, sender: Endpoint) -> Unreached:
+    return Unreached(sender, values.read_endpoint(raw.joiner), read_identifier(NodeId, raw.node_id))
 
 
 def _pack_restarted(message: Restarted) -> pb.Restarted:
@@ -406,6 +419,7 @@ _PACK: dict[type[Any], tuple[str, Callable[[Any], Any]]] = {
     JoinReply: ("join_reply", _pack_join_reply),
     ObserveRequest: ("observe_request", _pack_observe_request),
     Admitted: ("admitted", _pack_admitted),
+    Unreached: ("unreached", _pack_unreached),
     Restarted: ("restarted", _pack_restarted),
     Leaving: ("leaving", _pack_leaving),
     Facts: ("facts", _pack_facts),
@@ -422,6 +436,7 @@ _UNPACK: dict[str, Callable[[Any, Endpoint], Message]] = {
     "join_reply": _unpack_join_reply,
     "observe_request": _unpack_observe_request,
     "admitted": _unpack_admitted,
+    "unreached": _unpack_unreached,
     "restarted": _unpack_restarted,
     "leaving": _unpack_leaving,
     "facts": _unpack_facts,

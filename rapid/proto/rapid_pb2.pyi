@@ -25,7 +25,7 @@ class Chunk(_message.Message):
     def __init__(self, size: _Optional[int] = ..., part: _Optional[bytes] = ...) -> None: ...
 
 class Message(_message.Message):
-    __slots__ = ("probe", "probe_ack", "join_request", "join_reply", "observe_request", "admitted", "restarted", "leaving", "facts", "decided", "configuration_request", "cuts", "snapshot", "refounded")
+    __slots__ = ("probe", "probe_ack", "join_request", "join_reply", "observe_request", "admitted", "restarted", "leaving", "facts", "decided", "configuration_request", "cuts", "snapshot", "refounded", "unreached")
     PROBE_FIELD_NUMBER: _ClassVar[int]
     PROBE_ACK_FIELD_NUMBER: _ClassVar[int]
     JOIN_REQUEST_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class Message(_message.Message):
     CUTS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     REFOUNDED_FIELD_NUMBER: _ClassVar[int]
+    UNREACHED_FIELD_NUMBER: _ClassVar[int]
     probe: Probe
     probe_ack: ProbeAck
     join_request: JoinRequest
@@ -54,7 +55,8 @@ class Message(_message.Message):
     cuts: Cuts
     snapshot: Snapshot
     refounded: Refounded
-    def __init__(self, probe: _Optional[_Union[Probe, _Mapping]] = ..., probe_ack: _Optional[_Union[ProbeAck, _Mapping]] = ..., join_request: _Optional[_Union[JoinRequest, _Mapping]] = ..., join_reply: _Optional[_Union[JoinReply, _Mapping]] = ..., observe_request: _Optional[_Union[ObserveRequest, _Mapping]] = ..., admitted: _Optional[_Union[Admitted, _Mapping]] = ..., restarted: _Optional[_Union[Restarted, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ..., decided: _Optional[_Union[Decided, _Mapping]] = ..., configuration_request: _Optional[_Union[ConfigurationRequest, _Mapping]] = ..., cuts: _Optional[_Union[Cuts, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., refounded: _Optional[_Union[Refounded, _Mapping]] = ...) -> None: ...
+    unreached: Unreached
+    def __init__(self, probe: _Optional[_Union[Probe, _Mapping]] = ..., probe_ack: _Optional[_Union[ProbeAck, _Mapping]] = ..., join_request: _Optional[_Union[JoinRequest, _Mapping]] = ..., join_reply: _Optional[_Union[JoinReply, _Mapping]] = ..., observe_request: _Optional[_Union[ObserveRequest, _Mapping]] = ..., admitted: _Optional[_Union[Admitted, _Mapping]] = ..., restarted: _Optional[_Union[Restarted, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ..., decided: _Optional[_Union[Decided, _Mapping]] = ..., configuration_request: _Optional[_Union[ConfigurationRequest, _Mapping]] = ..., cuts: _Optional[_Union[Cuts, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., refounded: _Optional[_Union[Refounded, _Mapping]] = ..., unreached: _Optional[_Union[Unreached, _Mapping]] = ...) -> None: ...
 
 class Endpoint(_message.Message):
     __slots__ = ("host", "port")
@@ -228,14 +230,16 @@ class JoinReply(_message.Message):
     def __init__(self, standing: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., observers: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., detail: _Optional[str] = ..., node_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
 
 class ObserveRequest(_message.Message):
-    __slots__ = ("member", "cluster_id", "version")
+    __slots__ = ("member", "cluster_id", "version", "relay")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    RELAY_FIELD_NUMBER: _ClassVar[int]
     member: Member
     cluster_id: bytes
     version: int
-    def __init__(self, member: _Optional[_Union[Member, _Mapping]] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
+    relay: bool
+    def __init__(self, member: _Optional[_Union[Member, _Mapping]] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., relay: _Optional[bool] = ...) -> None: ...
 
 class Admitted(_message.Message):
     __slots__ = ("cluster_id", "version")
@@ -244,6 +248,14 @@ class Admitted(_message.Message):
     cluster_id: bytes
     version: int
     def __init__(self, cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
+
+class Unreached(_message.Message):
+    __slots__ = ("joiner", "node_id")
+    JOINER_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    joiner: Endpoint
+    node_id: bytes
+    def __init__(self, joiner: _Optional[_Union[Endpoint, _Mapping]] = ..., node_id: _Optional[bytes] = ...) -> None: ...
 
 class Restarted(_message.Message):
     __slots__ = ("node_id",)

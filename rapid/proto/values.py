@@ -174,7 +174,7 @@ def read_voters(raw: bytes) -> int:
 
 def alert(value: Alert) -> pb.Alert:
     return pb.Alert(
-        observer=endpoint(value.observer),
+        observer=endpoint(value.observer) if value.observer is not None else None,
         subject=member(value.subject),
         status=value.status,
         rings=value.rings,
@@ -188,4 +188,5 @@ def read_alert(raw: pb.Alert) -> Alert:
         raise WireError(NUMBER) from error
     if not raw.rings:  # the field's type holds the bitmap below 2^32
         raise WireError(NUMBER)
-    return Alert(read_endpoint(raw.observer), read_member(raw.subject), status, raw.rings)
+    observer = read_endpoint(raw.observer) if raw.HasField("observer") else None
+    return Alert(observer, read_member(raw.subject), status, raw.rings)

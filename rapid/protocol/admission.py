@@ -18,10 +18,11 @@ ROOM = 32 * 1024 * 1024
 class Joiner:
     """A process that asked this member to observe it."""
 
-    __slots__ = ("answered", "attempts", "at", "member", "reached", "token", "version")
+    __slots__ = ("answered", "attempts", "at", "member", "reached", "sponsor", "token", "version")
 
     def __init__(self, member: Member, version: int, token: Hashable | None) -> None:
         self.member = member
+        self.sponsor: Endpoint | None = None
         self.version = version
         self.token = token
         self.answered = False
@@ -32,7 +33,7 @@ class Joiner:
     def replace(self, member: Member) -> None:
         """A newer process is there; it is probed when the older would be, so many in turn are few probes."""
         self.member = member
-        self.token = None
+        self.token = self.sponsor = None
         self.answered = self.reached = False
         self.attempts = 0
 
@@ -60,6 +61,8 @@ class Admission:
         self._reached = reached
         self._unreachable = unreachable
         self._joiners: dict[Endpoint, Joiner] = {}
+        self._expected: dict[Endpoint, None] = {}
+        """Those whose first probe may still be answered."""
         self._room = room
         self._heap: list[tuple[float, int, Joiner]] = []
         self._order = 0
@@ -68,10 +71,22 @@ class Admission:
         return len(self._joiners)
 
     @property
+    def expects_more(self) -> bool:
+        """Whether joiners were asked just now, and may answer any moment."""
+        return bool(self._expected)
+
+    @property
     def due(self) -> float:
         return self._heap[0][0] if self._heap else inf
 
-    def admit(self, member: Member, version: int, token: Hashable | None, now: float) -> bool:
+    def admit(
+        self,
+        member: Member,
+        version: int,
+        token: Hashable | None,
+        now: float,
+        sponsor: Endpoint | None = None,
+    ) -> bool:
         """A joiner asks for the epoch ``version``; asking again refreshes the way back to it.
 
         False when there is no room for it: nothing has changed then.
@@ -89,9 +104,11 @@ class Admission:
                 joiner.replace(member)
         joiner.version = version
         joiner.token = token if token is not None else joiner.token
+        joiner.sponsor = sponsor or joiner.sponsor
         if joiner.reached:
             self._reached(joiner)
         elif joiner.at == inf and not joiner.answered:
+            self._expected[member.endpoint] = None
             self._schedule(joiner, now)
         return True
 
@@ -101,6 +118,7 @@ class Admission:
             return
         joiner.answered = True
         joiner.at = inf
+        self._expected.pop(endpoint, None)
         if self._check is not None:
             self._check(joiner.member)
         else:
@@ -144,6 +162,8 @@ class Admission:
                 self._unreachable(joiner, "its probes went unanswered")
                 continue
             joiner.attempts += 1
+            if joiner.attempts > 1:
+                self._expected.pop(joiner.member.endpoint, None)
             self._schedule(joiner, now + self._settings.probe_timeout / 2)
             self._probe(joiner.member)
 
@@ -154,4 +174,5 @@ class Admission:
 
     def _drop(self, joiner: Joiner) -> None:
         del self._joiners[joiner.member.endpoint]
+        self._expected.pop(joiner.member.endpoint, None)
         self._room += footprint.of_joiner(joiner.member)

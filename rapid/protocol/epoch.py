@@ -12,6 +12,7 @@ from rapid.consensus.instance import Instance
 from rapid.consensus.quorum import classic_quorum, tolerance
 from rapid.detection.alert import Alert, Status
 from rapid.detection.cut_detector import CutDetector, Tally, ring_bits
+from rapid.detection.lag import Lag
 from rapid.overlay import footprint
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest
@@ -40,7 +41,8 @@ class Epoch:
 
     Thrown away with its timers when ``decided`` is set. A subject that stays unstable for
     ``reinforcement_timeout`` is echoed by all its observers, a joiner by those that reach it, for
-    which ``observe`` is called; after as long again it blocks no more. A joiner holds up removals for
+    which ``observe`` is called; after as long again it blocks no more. A member that one observer
+    alone reports is not echoed, and blocks no more then. A joiner holds up removals for
     no longer than ``batch_limit``: its observers may be the next to go. When more members seem to
     have failed than a majority bears, the members agree to begin afresh instead: a cut without any
     change gives a new epoch, without the old one's alerts.
@@ -54,6 +56,8 @@ class Epoch:
         rng: Random,
         outbox: Outbox,
         observe: Callable[[Member], None],
+        lag: Lag,
+        alerted: Callable[[Configuration, Alert], None] | None = None,
     ) -> None:
         index = configuration.index(me)
         assert index is not None, "an epoch is a member's"
@@ -63,12 +67,13 @@ class Epoch:
         self._rng = rng
         self._stats = outbox.stats
         self._observe = observe
+        self._alerted = alerted
         small = configuration.size <= settings.everyone_limit
         others = configuration.endpoints if small else configuration.subjects(me)
         neighbours = [endpoint for endpoint in dict.fromkeys(others) if endpoint != me]
         self.gossip = Gossip(
             me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval,
-            outbox.send,
+            lag, outbox.send,
         )  # fmt: skip
         self._bearable = configuration.size - classic_quorum(configuration.size)
         self.detector = CutDetector(configuration, settings.h, settings.l, self._bearable)
@@ -184,6 +189,9 @@ class Epoch:
             self._stats[f"rejected:alert: {problem}"] += 1
         elif (new := self.detector.add(alert)) is not None:
             self.gossip.append(new, source, now)
+            if self._alerted is not None:
+                for word in self.detector.parted(new):
+                    self._alerted(self.configuration, word)
 
     def _evaluate(self, now: float) -> None:
         """Look at the tallies anew: watch the unstable, propose when there are none."""
@@ -224,6 +232,10 @@ class Epoch:
         for tally in list(due):
             del self._unstable_since[tally]
             if not self.detector.is_unstable(tally):
+                continue
+            if not tally.up and not self.detector.corroborated(tally):
+                self._stats["lone words doubted"] += 1
+                self.detector.doubt(tally)
                 continue
             if tally in self._reinforced:
                 self._stats["unstable subjects expired"] += 1

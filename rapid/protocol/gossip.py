@@ -9,12 +9,19 @@ import xxhash
 
 from rapid.consensus.facts import Accept, Prepare, Promise, Rank, Vote
 from rapid.consensus.instance import Statement
-from rapid.detection.alert import Alert
+from rapid.detection.alert import Alert, Status
+from rapid.detection.lag import Lag
 from rapid.overlay.cut import Cut
-from rapid.overlay.member import ClusterId, Endpoint
+from rapid.overlay.member import ClusterId, Endpoint, NodeId
 from rapid.protocol.messages import Facts
 
 Fact = Alert | Cut | Statement
+STRETCH = 10
+"""Intervals between two batches, at most, when they tell of joiners: a crowd is many small batches else."""
+PATIENCE = 20
+"""Times its lag that a member waits between two batches, lest a busy machine become a busier one."""
+PATIENCE_LIMIT = 2.0
+"""Seconds of that, at most."""
 COMPACTION = 64
 """After so many ranks were forgotten the log is rid of them."""
 
@@ -23,8 +30,10 @@ class Gossip:
     """Spreads facts to the neighbours in batches; nothing goes twice to one neighbour, nor back.
 
     A first batch leaves at once, the next no sooner than ``interval`` seconds later, so that what
-    arrives in between travels together. ``due`` is the next time to :meth:`wake`. ``digest`` is 64 bits
-    that two members share when they know the same facts, however they arrived.
+    arrives in between travels together. News of joiners is in no hurry: while one batch follows another
+    it waits longer each time, up to ``STRETCH`` intervals; and all waits for a member that lags. ``due``
+    is the next time to :meth:`wake`. ``digest`` is 64 bits that two members share when they know the same
+    facts, however they arrived.
     """
 
     def __init__(
@@ -34,6 +43,7 @@ class Gossip:
         version: int,
         neighbours: Sequence[Endpoint],
         interval: float,
+        lag: Lag,
         send: Callable[[Endpoint, Facts], None],
     ) -> None:
         self._me = me
@@ -44,6 +54,8 @@ class Gossip:
         self._send = send
         self._log: list[tuple[Fact, Endpoint | None]] = []
         self._cursors = dict.fromkeys(self.neighbours, 0)
+        self._pause = interval
+        self._lag = lag
         self._last = -inf
         self._said: dict[Rank, dict[Statement, int]] = {}
         """Who is known to have said what, at each rank that was not forgotten."""
@@ -56,7 +68,7 @@ class Gossip:
         """A fact that was not known here before; ``source`` told it, None when it is our own."""
         if isinstance(fact, Alert):
             subject = fact.subject
-            name = (fact.observer, subject.endpoint, bytes(subject.node_id), int(fact.status))
+            name = (subject.endpoint, bytes(subject.node_id), int(fact.status))
             self.digest ^= _mark(name, fact.rings)
         elif isinstance(fact, Cut):
             self.digest ^= _mark(fact.digest, 1)
@@ -68,8 +80,10 @@ class Gossip:
             self.digest ^= _mark(statement, bits & ~known)
         self._log.append((fact, source))
         self._everything.clear()
-        if self.due == inf and self.neighbours:
-            self.due = max(now, self._last + self._interval)
+        if self.neighbours:
+            lazy = isinstance(fact, Alert) and fact.status is Status.UP
+            pause = max(self._pause if lazy else self._interval, self._patience(now))
+            self.due = min(self.due, max(now, self._last + pause))
 
     def forget(self, rank: Rank) -> None:
         """What was said of this rank is no fact any more; it must not come again."""
@@ -84,6 +98,8 @@ class Gossip:
         if now < self.due:
             return
         self.due = inf
+        busy = now - self._last <= 2 * max(self._pause, self._patience(now))
+        self._pause = min(4 * self._pause, STRETCH * self._interval) if busy else self._interval
         self._last = now
         end = len(self._log)
         batches: dict[int, Facts | None] = {}
@@ -101,6 +117,9 @@ class Gossip:
                 batch = batches[start]
             if batch is not None:
                 self._send(neighbour, batch)
+
+    def _patience(self, now: float) -> float:
+        return min(PATIENCE * self._lag.at(now), PATIENCE_LIMIT)
 
     def everything(self, complete: bool) -> Facts:
         """All facts at once, to level with a peer."""
@@ -120,7 +139,7 @@ class Gossip:
 
     def _batch(self, span: Sequence[tuple[Fact, Endpoint | None]], complete: bool = False) -> Facts | None:
         """These facts without those that were forgotten; None when none are left."""
-        alerts: list[Alert] = []
+        alerts: dict[tuple[Endpoint, NodeId, Status], Alert] = {}
         proposals: list[Cut] = []
         prepares: list[Prepare] = []
         accepts: list[Accept] = []
@@ -128,7 +147,11 @@ class Gossip:
         votes: dict[Vote, int] = {}
         for fact, _ in span:
             if isinstance(fact, Alert):
-                alerts.append(fact)
+                about = (fact.subject.endpoint, fact.subject.node_id, fact.status)
+                other = alerts.setdefault(about, fact)
+                if other is not fact:
+                    observer = fact.observer if fact.observer == other.observer else None
+                    alerts[about] = other._replace(observer=observer, rings=other.rings | fact.rings)
             elif isinstance(fact, Cut):
                 proposals.append(fact)
             elif fact.rank not in self._said:
@@ -146,7 +169,7 @@ class Gossip:
         if not (alerts or proposals or prepares or promises or accepts or votes):
             return None
         return self._facts(
-            tuple(alerts),
+            tuple(alerts.values()),
             tuple(proposals),
             tuple(prepares),
             tuple(last._replace(voters=voters) for last, voters in promises.items()),

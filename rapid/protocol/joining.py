@@ -83,6 +83,8 @@ class Joining:
         self._known: tuple[ClusterId, int] | None = None
         """The version whose observers were asked, under the present node id."""
         self._observed_until = -inf
+        self._sponsor: Endpoint | None = None
+        """Who passes the request to the observers on."""
         self._blind: dict[Endpoint, None] = {}
         self._admitted: Admitted | None = None
         self._trouble = "no seed answered"
@@ -135,6 +137,10 @@ class Joining:
                 del self._asked[attempt]
                 self._trouble = f"seed {endpoint} cannot be reached"
                 self._go_on(now)
+        if endpoint == self._sponsor:
+            self._sponsor = None
+            self._observed_until = min(self._observed_until, now)
+            self._go_on(now)
 
     def probed(self, sender: Endpoint, cluster_id: ClusterId | None, size: int, now: float) -> None:
         """A member of a cluster knows this address: it is a way in, too."""
@@ -176,7 +182,7 @@ class Joining:
             self._welcomed(reply, reply.cluster_id, now)
         elif reply.standing is Standing.UNREACHABLE:
             # too few may be left to let this process in: they all look again, after a while
-            self._blind[reply.sender] = None
+            self._blind.update(dict.fromkeys(reply.observers))
             pause = self._settings.join_attempt * (0.5 + self._rng.random())
             self._observed_until = min(self._observed_until, now + pause)
             self._until(self._observed_until, now)
@@ -220,7 +226,8 @@ class Joining:
             if known_id != cluster_id or not known - 1 <= version <= known + 1:
                 # between the two this process may have been let in and removed
                 self._member = self._renew()
-        if self._known != (cluster_id, version):
+        first_try = self._known != (cluster_id, version)
+        if first_try:
             self._known = (cluster_id, version)
             self._blind.clear()
             self._pause = self._settings.join_retry
@@ -228,8 +235,10 @@ class Joining:
         held = f": an earlier process at {self._member.endpoint} is still a member" if reply.holders else ""
         lost = f" ({reply.sender}: {reply.detail})" if reply.detail else ""
         self._trouble = f"cluster {cluster_id} did not agree on letting this member in{held}{lost}"
-        request = ObserveRequest(self._member.endpoint, self._member, cluster_id, version)
-        for observer in dict.fromkeys(reply.observers):
+        # where the sponsor's word did not do, each observer is asked, and can say why
+        request = ObserveRequest(self._member.endpoint, self._member, cluster_id, version, relay=first_try)
+        self._sponsor = reply.sender if first_try else None
+        for observer in (reply.sender,) if first_try else dict.fromkeys(reply.observers):
             self._outbox.send(observer, request)
         # an earlier process at this address has to go first, and the word of it may be lost
         patience = self._settings.join_attempt * (1 if reply.holders else 3)

@@ -85,7 +85,8 @@ class JoinRequest:
 
 @dataclass(slots=True)
 class JoinReply:
-    """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), else none.
+    """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), or who cannot reach it
+    (UNREACHABLE), else none.
 
     ``node_id`` is the sender's; ``attempt`` that of the request, 0 where there was none; ``holders``
     are the observers of the earlier process, where there is one (ADDRESS_HELD).
@@ -104,12 +105,16 @@ class JoinReply:
 
 @dataclass(slots=True)
 class ObserveRequest:
-    """Phase 2, to each observer-to-be: probe me and tell the others that I am up."""
+    """Phase 2, to each observer-to-be: probe this joiner and tell the others that it is up.
+
+    With ``relay`` it is the joiner's to its sponsor, any member, which passes it on to all of them.
+    """
 
     sender: Endpoint
     member: Member
     cluster_id: ClusterId
     version: int
+    relay: bool = False
 
 
 @dataclass(slots=True)
@@ -119,6 +124,15 @@ class Admitted:
     sender: Endpoint
     cluster_id: ClusterId
     version: int
+
+
+@dataclass(slots=True)
+class Unreached:
+    """An observer's to a sponsor: your joiner does not answer me."""
+
+    sender: Endpoint
+    joiner: Endpoint
+    node_id: NodeId
 
 
 @dataclass(slots=True)
@@ -211,6 +225,7 @@ Message = (
     | JoinReply
     | ObserveRequest
     | Admitted
+    | Unreached
     | Restarted
     | Leaving
     | Facts

@@ -8,9 +8,10 @@ from math import inf
 from random import Random
 
 from rapid.consensus.facts import FAST, NO_RANK
-from rapid.detection.alert import Status
+from rapid.detection.alert import Alert, Status
 from rapid.detection.cut_detector import ring_bits
 from rapid.detection.judge import MakeJudge, Windowed
+from rapid.detection.lag import Lag
 from rapid.detection.monitor import Edge, Monitor
 from rapid.errors import StateError
 from rapid.overlay.configuration import Configuration
@@ -38,6 +39,7 @@ from rapid.protocol.messages import (
     Restarted,
     Snapshot,
     Standing,
+    Unreached,
 )
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import (
@@ -81,7 +83,8 @@ class Node:
     ``rejoin``: when the cluster goes on without this member, join it again, as a new one. ``merge``:
     when another, larger cluster is found behind a seed, join that instead. ``expected``: with more
     than one, nobody founds a cluster before that many processes have seen each other.
-    ``cluster_id``: join this cluster or none.
+    ``cluster_id``: join this cluster or none. ``alerted`` is called with each alert that counts and is
+    new here, this member's own among them, and the configuration that it is about.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Node:
         merge: bool = False,
         expected: int = 1,
         cluster_id: ClusterId | None = None,
+        alerted: Callable[[Configuration, Alert], None] | None = None,
     ) -> None:
         self.member = Member(me, NodeId(rng.randbytes(NodeId.SIZE)), metadata or {})
         self.settings = settings
@@ -109,6 +113,7 @@ class Node:
         self._rejoin = rejoin
         self._expected = expected
         self._cluster_id = cluster_id
+        self._alerted = alerted
         self._outbox = Outbox()
         self._send = self._outbox.send
         self._epoch: Epoch | None = None
@@ -122,6 +127,7 @@ class Node:
         self._backoff = settings.join_retry
         self._member_since = -inf
         self._catch_up = CatchUp(me, settings, self._outbox)
+        self._lag = Lag(settings.probe_timeout)
         self._monitor = Monitor(
             settings,
             rng,
@@ -130,6 +136,7 @@ class Node:
             self._edge_faulty,
             (lambda edge: self._check(edge.subject, edge.sequence)) if checks else None,
             self.stats,
+            self._lag,
         )
         self._reception = Reception(
             me, settings, self._outbox, self._probe, self._monitor.hurry,
@@ -236,6 +243,8 @@ class Node:
             case Admitted():
                 if self._joining is not None:
                     self._joining.admitted(message, now)
+            case Unreached():
+                self._reception.unreached(message, now)
             case Restarted():
                 self._monitor.hurry(message.sender, now)
             case Leaving():
@@ -274,6 +283,8 @@ class Node:
     def wake(self, now: float) -> None:
         """Do what is due."""
         self._now = now
+        if (due := self.deadline()) is not None:
+            self._lag.called(due, now)
         if self._joining is not None:
             self._joining.wake(now)
         self._monitor.wake(now)
@@ -439,7 +450,8 @@ class Node:
         joining, self._joining = self._joining, None
         self._epoch = Epoch(
             configuration, self._me, self.settings, self._rng, self._outbox,
-            lambda joiner: self._reception.look_after(joiner, self._now),
+            lambda joiner: self._reception.look_after(joiner, self._now), self._lag,
+            self._alerted,
         )  # fmt: skip
         self._monitor.configure(configuration, self._me, self._now)
         self._outreach.enter(configuration, self._now)

@@ -20,8 +20,10 @@ from rapid.protocol.messages import (
     ObserveRequest,
     Snapshot,
     Standing,
+    Unreached,
 )
 from rapid.protocol.outbox import Outbox
+from rapid.protocol.sponsorship import Guest, Sponsorship
 from rapid.settings import Settings
 
 
@@ -50,6 +52,7 @@ class Reception:
         self._node_id: NodeId | None = None
         self._now = 0.0
         self._admission = Admission(settings, probe, self._reached, self._unreachable, check)
+        self._sponsorship = Sponsorship()
 
     @property
     def due(self) -> float:
@@ -78,29 +81,43 @@ class Reception:
         self._node_id = node_id
         self._epoch = epoch
         after = epoch.configuration
+        guests = self._sponsorship.take(after.version)
+        sponsored = {guest.member.endpoint for guest in guests}
         for joiner in self._admission.take(after.version):
-            endpoint = joiner.member.endpoint
-            member = after.member(endpoint)
-            if joiner.token is None:
-                continue  # it asked others
-            if member is None:
-                self._outbox.answer(joiner.token, endpoint, self._welcome(endpoint, after))
-                continue
-            if member.node_id != joiner.member.node_id:
-                continue
+            if joiner.member.endpoint not in sponsored:
+                self._tell(joiner.member, joiner.token, before, after, observed=True)
+        for guest in guests:
+            self._tell(guest.member, guest.token, before, after, observed=False)
+        self._admission.look_again()
+
+    def _tell(
+        self,
+        joiner: Member,
+        token: Hashable | None,
+        before: Configuration | None,
+        after: Configuration,
+        *,
+        observed: bool,
+    ) -> None:
+        """How a joiner fared: its first observer sends it the snapshot, others that it is in."""
+        endpoint = joiner.endpoint
+        member = after.member(endpoint)
+        if member is not None and member.node_id == joiner.node_id:
             watchers = before.subjects(endpoint) if before is not None else ()
             first = next((watcher for watcher in watchers if watcher in after), None)
             if first == self._me:
-                self._outbox.answer(joiner.token, endpoint, Snapshot(self._me, after))
-            else:
+                self._outbox.answer(token, endpoint, Snapshot(self._me, after))
+            elif token is not None or not observed:
                 admitted = Admitted(self._me, after.cluster_id, after.version)
-                self._outbox.answer(joiner.token, endpoint, admitted)
-        self._admission.look_again()
+                self._outbox.answer(token, endpoint, admitted)
+        elif member is None and (token is not None or not observed):
+            self._outbox.answer(token, endpoint, self._welcome(endpoint, after))
 
     def close(self) -> None:
         """No member any longer: joiners find others."""
         self._epoch = None
         self._admission.take(inf)
+        self._sponsorship.take(inf)
 
     def on_join_request(self, request: JoinRequest, token: Hashable | None, now: float) -> None:
         epoch, settings = self._epoch, self._settings
@@ -140,30 +157,71 @@ class Reception:
         if epoch is None or request.cluster_id != epoch.configuration.cluster_id:
             self._outbox.reject("observe request for another cluster", request.sender)
             return
-        if request.sender != joiner.endpoint:
+        mine = epoch.configuration
+        own = request.sender == joiner.endpoint
+        # a sponsor that is ahead may be a member that is not known here yet
+        if not own and (request.relay or (request.sender not in mine and request.version <= mine.version)):
             self._outbox.reject("observe request for another process", request.sender)
             return
-        mine = epoch.configuration
+        if not own:
+            token = None  # the way back to the sponsor
         held = mine.member(joiner.endpoint)
+        stale = request.version < mine.version or (
+            request.version == mine.version
+            and not request.relay
+            and self._me not in mine.subjects(joiner.endpoint)
+        )
         if held is not None and held.node_id == joiner.node_id:
             self._outbox.answer(token, joiner.endpoint, Snapshot(self._me, mine))
-        elif request.version < mine.version or (
-            request.version == mine.version and self._me not in mine.subjects(joiner.endpoint)
-        ):
+        elif stale and own:
             self._outbox.answer(token, joiner.endpoint, self._welcome(joiner.endpoint, mine))
+        elif stale:
+            self._outbox.stats["late observe requests"] += 1  # the sponsor learns of the new epoch, too
+        elif request.relay:
+            self._sponsor(request, token, now)
         else:
             epoch.batch.expect_more(now)
-            self._admit(joiner, request.version, token, now)
+            self._admit(joiner, request.version, token, now, None if own else request.sender)
             self._admission.wake(now)
+
+    def _sponsor(self, request: ObserveRequest, token: Hashable | None, now: float) -> None:
+        """Pass a joiner's request on: that spares it and each of its observers a connection."""
+        assert self._epoch is not None, "only a member sponsors"
+        mine, joiner = self._epoch.configuration, request.member
+        if not self._sponsorship.take_in(Guest(joiner, request.version, token)):
+            self._outbox.stats["dropped:joiner"] += 1
+            return
+        passed_on = replace(request, sender=self._me, relay=False)
+        for observer in dict.fromkeys(mine.subjects(joiner.endpoint)):
+            if observer == self._me:
+                self.on_observe_request(passed_on, None, now)
+            else:
+                self._outbox.send(observer, passed_on)
 
     def look_after(self, joiner: Member, now: float) -> None:
         """Others let this joiner in, which has not asked here: see for ourselves."""
         assert self._epoch is not None, "an unstable joiner is an epoch's"
         self._admit(joiner, self._epoch.configuration.version, None, now)
 
-    def _admit(self, joiner: Member, version: int, token: Hashable | None, now: float) -> None:
+    def unreached(self, word: Unreached, now: float) -> None:
+        """An observer's answer for a joiner that came by this member."""
         self._now = now
-        if not self._admission.admit(joiner, version, token, now):
+        guest = self._sponsorship.guest(word.joiner, word.node_id)
+        if guest is None or self._epoch is None or word.sender not in self._epoch.configuration:
+            self._outbox.reject("word of a joiner that is not waiting here", word.sender)
+        else:
+            self._refuse_unreached(guest.token, word.joiner, "its probes went unanswered", word.sender)
+
+    def _admit(
+        self,
+        joiner: Member,
+        version: int,
+        token: Hashable | None,
+        now: float,
+        sponsor: Endpoint | None = None,
+    ) -> None:
+        self._now = now
+        if not self._admission.admit(joiner, version, token, now, sponsor):
             self._outbox.stats["dropped:joiner"] += 1
 
     def _reached(self, joiner: Joiner) -> None:
@@ -173,12 +231,19 @@ class Reception:
         rings = ring_bits(epoch.configuration.subjects(joiner.member.endpoint), self._me)
         if rings:
             epoch.alert(joiner.member, Status.UP, rings, self._now)
+            if self._admission.expects_more:
+                epoch.batch.expect_more(self._now)
 
     def _unreachable(self, joiner: Joiner, detail: str) -> None:
         self._outbox.stats["unreachable joiners"] += 1
-        if joiner.token is None:
-            return  # it asked others
-        self._refuse(joiner.token, joiner.member.endpoint, Standing.UNREACHABLE, detail)
+        member, sponsor = joiner.member, joiner.sponsor
+        if joiner.token is not None:
+            self._refuse_unreached(joiner.token, member.endpoint, detail, self._me)
+        elif sponsor == self._me:
+            if (guest := self._sponsorship.guest(member.endpoint, member.node_id)) is not None:
+                self._refuse_unreached(guest.token, member.endpoint, detail, self._me)
+        elif sponsor is not None:
+            self._outbox.send(sponsor, Unreached(self._me, member.endpoint, member.node_id))
 
     def _welcome(self, joiner: Endpoint, mine: Configuration, attempt: int = 0) -> JoinReply:
         detail = "its quorum is lost" if self._epoch is not None and self._epoch.quorum_lost else ""
@@ -187,11 +252,22 @@ class Reception:
             self._node_id, attempt,
         )  # fmt: skip
 
+    def _refuse_unreached(
+        self, token: Hashable | None, joiner: Endpoint, detail: str, observer: Endpoint
+    ) -> None:
+        self._refuse(token, joiner, Standing.UNREACHABLE, detail, observers=(observer,))
+
     def _refuse(
-        self, token: Hashable | None, joiner: Endpoint, standing: Standing, detail: str, attempt: int = 0
+        self,
+        token: Hashable | None,
+        joiner: Endpoint,
+        standing: Standing,
+        detail: str,
+        attempt: int = 0,
+        observers: tuple[Endpoint, ...] = (),
     ) -> None:
         self._outbox.stats["joins refused"] += 1
         mine = self._epoch.configuration if self._epoch is not None else None
         cluster_id, version = (mine.cluster_id, mine.version) if mine is not None else (None, 0)
-        reply = JoinReply(self._me, standing, cluster_id, version, (), detail, self._node_id, attempt)
+        reply = JoinReply(self._me, standing, cluster_id, version, observers, detail, self._node_id, attempt)
         self._outbox.answer(token, joiner, reply)

@@ -89,13 +89,18 @@ class Feed:
         """A new reader for an event loop."""
         return Changes(self, first=first)
 
-    # the rest is for readers, who hold the lock
+    # the rest is for those who hold the lock
+
+    def standing(self) -> tuple[Change, ...]:
+        """The view as it is, as a change, and what was told since that still holds."""
+        if self.view is None:
+            return ()
+        return (ViewChange(self.view, self.view.members, ()), *self._since_view)
 
     def enter(self, reader: Reader, first: bool) -> None:
         """Feed this one too: the view as it is and what was told since that still holds, then all changes."""
-        if self.view is not None:
-            for change in (ViewChange(self.view, self.view.members, ()), *self._since_view):
-                reader.put(change)
+        for change in self.standing():
+            reader.put(change)
         self._readers.add(reader)
         if first:
             self._firsts.add(reader)

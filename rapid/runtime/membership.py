@@ -42,6 +42,7 @@ class Membership:
                 me, options.settings, rng, metadata=options.metadata, make_judge=options.judge,
                 checks=options.prober is not None, rejoin=options.rejoin, merge=options.merge,
                 expected=options.bootstrap_expect, cluster_id=options.cluster_id,
+                alerted=options.alerted,
             )  # fmt: skip
             return self._node
 

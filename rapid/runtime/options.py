@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from rapid.detection.alert import Alert
 from rapid.detection.judge import MakeJudge
+from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId
 from rapid.runtime.discovery import SeedProvider
 from rapid.runtime.prober import Prober
@@ -28,3 +30,5 @@ class Options:
     merge: bool = False
     bootstrap_expect: int = 1
     cluster_id: ClusterId | None = None
+    alerted: Callable[[Configuration, Alert], None] | None = None
+    """Called on the driver's thread; must neither block nor raise."""

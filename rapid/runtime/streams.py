@@ -30,6 +30,8 @@ STALLED = 20.0
 """Seconds that the rest of a message that came in part may take to go on, before its stream is given up."""
 QUEUE_ROOM = 2 * MESSAGE_LIMIT
 """Bytes that may wait for one peer; beyond it the oldest is dropped, as beyond the queue's limit."""
+DIAL = 5.0
+"""Seconds that opening a stream may take: giving up sooner turns a busy machine into a busier one."""
 LARGE = 64 * 1024
 """Bytes from which a message is looked at for that."""
 KEEPALIVE = 5.0
@@ -226,7 +228,7 @@ class OutboundStream(Stream):
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         settings = self._transport.settings
-        patience = max(2.0, settings.probe_interval)
+        patience = max(DIAL, settings.probe_interval)
         if (pause := self._opens_at - loop.time()) > 0:
             await asyncio.sleep(pause)
         self._channel = self._transport.dial(

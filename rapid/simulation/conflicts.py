@@ -53,10 +53,8 @@ class Heard(NamedTuple):
     """One alert as one member hears it, and what decides whether the detector may have an answer now."""
 
     alert: Alert
-    before: int
-    """On how many rings its subject was reported until now ..."""
-    after: int
-    """... and with this alert."""
+    reported: int
+    """On how many rings its subject was reported, this alert included."""
     inferable: int
     """On how many rings the subject's observer failed too: the detector may come to count them."""
 
@@ -185,23 +183,21 @@ class Scene:
         found = []
         for alert in alerts:
             subject = alert.subject.endpoint
-            before = counts[subject]
-            after = counts[subject] = before + alert.rings.bit_count()
-            found.append(Heard(alert, before, after, self._inferable[subject]))
+            counts[subject] += alert.rings.bit_count()
+            found.append(Heard(alert, counts[subject], self._inferable[subject]))
         return found
 
     def proposal(self, heard: list[Heard], h: int, l: int) -> Cut | None:  # noqa: E741 - the paper's name
         """What a member with these watermarks proposes first; None when it never does.
 
-        The detector is asked only after an alert that takes its subject to H, with all that may be
-        inferred of it. After any other the answer is None: the subject is unstable; or nothing has
-        changed, since it is noise yet or was stable already.
+        The detector is asked only after an alert whose subject is at H with it, and with all that may be
+        inferred of it. After any other the answer is None: the subject is unstable, or noise yet.
         """
         detector = CutDetector(self._known, h, l)
         add, propose = detector.add, detector.propose
-        for alert, before, after, inferable in heard:
+        for alert, reported, inferable in heard:
             add(alert)
-            if before < h <= after + inferable:
+            if h <= reported + inferable:
                 cut = propose()
                 if cut is not None:
                     return cut

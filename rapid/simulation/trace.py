@@ -55,7 +55,7 @@ def describe(message: object) -> str:
         case Facts():
             parts = [f"Facts v{message.version}"]
             parts += [
-                f"{alert.status.name} {alert.subject.endpoint}/{alert.rings:b} by {alert.observer}"
+                f"{alert.status.name} {alert.subject.endpoint}/{alert.rings:b} by {alert.observer or 'many'}"
                 for alert in message.alerts[:6]
             ]
             if len(message.alerts) > 6:

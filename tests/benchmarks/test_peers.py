@@ -15,7 +15,7 @@ from benchmarks.peers.contract import Printer, Ready, View, parse, parser
 from benchmarks.peers.fleet import Fleet, Overdue, free_addresses
 from benchmarks.peers.registry import HERE, PEERS, TOOLCHAIN_MISSING, Peer, available, named
 from benchmarks.peers.smoke import last_line, try_peer
-from rapid.cli.agent import as_report
+from rapid.agent.reports import as_report
 from rapid.view import QuorumLost
 
 SPEAK = "import sys; print(sys.argv[1], flush=True); sys.stdin.read()"

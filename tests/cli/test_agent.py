@@ -20,11 +20,13 @@ from rapid import (
     ViewChange,
     ViewsSkipped,
 )
+from rapid.agent.reports import Report, as_report, as_text
 from rapid.cli import COMMANDS, main
-from rapid.cli.agent import Report, as_report, as_text
 
 A, B, C = (Endpoint("10.0.0.1", port) for port in (7400, 7401, 7402))
 ID = NodeId(bytes(16))
+NO_ENDPOINT = "is no HOST:PORT, such as 10.0.0.5:7400"
+NO_PAIR = "is no KEY=VALUE, such as role=cache"
 VIEW = View("c0", 3, "d1", (Member(A, ID), Member(B, ID)))
 
 
@@ -46,7 +48,6 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     [
         ([], "which command?"),
         (["dance"], "invalid choice: 'dance'"),
-        (["agent"], "--listen"),
         (["agent", "--listen", "127.0.0.1:0", "--settings", "moon"], "invalid choice: 'moon'"),
         (
             ["agent", "--listen", "127.0.0.1:0", "--seed", "127.0.0.1:1", "--seed-file", "x"],
@@ -66,16 +67,17 @@ def test_arguments_that_make_no_sense(
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--listen", "nonsense"], "'nonsense' is no HOST:PORT, such as 10.0.0.5:7400"),
-        (["--listen", "127.0.0.1:70000"], "port 70000 of '127.0.0.1' is not within 0 to 65535"),
-        (["--listen", "127.0.0.1:0", "--seed", "here"], "'here' is no HOST:PORT, such as 10.0.0.5:7400"),
-        (["--listen", "127.0.0.1:0", "--seed-dns", "here"], "'here' is no HOST:PORT, such as 10.0.0.5:7400"),
-        (["--listen", "127.0.0.1:0", "--seed-dns", "here:0"], "seed here:0: no process can be reached there"),
+        ([], "listen: is missing; give the HOST:PORT to serve on, such as 10.0.0.7:7400"),
+        (["--listen", "nonsense"], f"listen: 'nonsense' {NO_ENDPOINT}"),
+        (["--listen", "127.0.0.1:70000"], "listen: port 70000 of '127.0.0.1' is not within 0 to 65535"),
+        (["--listen", "127.0.0.1:0", "--seed", "here"], f"seeds: 'here' {NO_ENDPOINT}"),
+        (["--listen", "127.0.0.1:0", "--seed-dns", "here"], f"seed_dns: 'here' {NO_ENDPOINT}"),
+        (["--listen", "127.0.0.1:0", "--seed-dns", "here:0"], "seed_dns: seed here:0: no process can be "),
         (["--listen", "127.0.0.1:0", "--seed-srv", "a..b"], "seeds: 'a..b' is no name in the DNS"),
-        (["--listen", "127.0.0.1:0", "--advertise", ":1"], "':1' is no HOST:PORT, such as 10.0.0.5:7400"),
-        (["--listen", "127.0.0.1:0", "--metadata", "role"], "'role' is no KEY=VALUE, such as role=cache"),
-        (["--listen", "127.0.0.1:0", "--metadata", "=x"], "'=x' is no KEY=VALUE, such as role=cache"),
-        (["--listen", "127.0.0.1:0", "--metadata", "a=1", "--metadata", "a=2"], "'a' is given twice"),
+        (["--listen", "127.0.0.1:0", "--advertise", ":1"], f"advertise: ':1' {NO_ENDPOINT}"),
+        (["--listen", "127.0.0.1:0", "--metadata", "role"], f"metadata: 'role' {NO_PAIR}"),
+        (["--listen", "127.0.0.1:0", "--metadata", "=x"], f"metadata: '=x' {NO_PAIR}"),
+        (["--listen", "127.0.0.1:0", "--metadata", "a=1", "--metadata", "a=2"], "metadata: 'a' is "),
         (["--listen", "127.0.0.1:0", "--join-timeout", "-1"], "join_timeout: -1.0 s"),
         (["--listen", "127.0.0.1:0", "--set", "speed=9"], "speed: no such setting; there are k, h, l, "),
         (["--listen", "127.0.0.1:0", "--set", "window=ten"], "window: 'ten' is no int"),

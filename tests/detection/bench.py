@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from rapid.detection.judge import Consecutive, MakeJudge, PhiAccrual, Windowed
+from rapid.detection.lag import Lag
 from rapid.detection.monitor import Edge, Monitor
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
@@ -54,6 +55,7 @@ class Bench:
         self.now = 0.0
         self.settings = settings
         self.stats = Counter[str]()
+        self.lag = Lag(settings.probe_timeout)
         self.probes: list[tuple[float, Endpoint]] = []
         self.checks: list[tuple[float, Endpoint, int]] = []
         """When the application was asked about which subject, for the probe of which number."""
@@ -66,6 +68,7 @@ class Bench:
             self._faulty,
             self._check if checks else None,
             self.stats,
+            self.lag,
         )
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0

@@ -48,17 +48,27 @@ def oracle(view: Configuration, alerts: list[Alert], h: int, low: int) -> tuple[
     failing = {
         subject.endpoint for subject in subjects if subject.endpoint in view and len(heard[subject]) >= low
     }
-    counted = {}
+    counted, sure = {}, {}
     for subject in subjects:
         rings = set(heard[subject])
-        if low <= len(rings) < h:
-            inside = subject.endpoint in view
-            watchers = view.observers(subject.endpoint) if inside else view.subjects(subject.endpoint)
+        inside = subject.endpoint in view
+        watchers = view.observers(subject.endpoint) if inside else view.subjects(subject.endpoint)
+        enough = not inside or len(set(watchers)) == 1
+        lone = len({watchers[ring] for ring in rings}) == 1 and not enough
+        if len(rings) >= low and (len(rings) < h or lone):
             rings |= {ring for ring, watcher in enumerate(watchers) if watcher in failing}
         counted[subject] = rings
-    unstable = {subject.endpoint for subject in subjects if low <= len(counted[subject]) < h}
-    stable = [subject for subject in subjects if len(counted[subject]) >= h]
-    if unstable or not stable:
+        sure[subject] = enough or len({watchers[ring] for ring in rings}) > 1
+    stable = [subject for subject in subjects if len(counted[subject]) >= h and sure[subject]]
+    unstable = {s.endpoint for s in subjects if len(counted[s]) >= low and s not in stable}
+    going = {subject.endpoint for subject in stable if subject.endpoint in view}
+    blocking = {
+        subject.endpoint
+        for subject in subjects
+        if subject.endpoint in unstable
+        and (sure[subject] or not {view.observers(subject.endpoint)[r] for r in counted[subject]} <= going)
+    }
+    if blocking or not stable:
         return None, unstable
     removed = [
         Removal(
@@ -185,3 +195,80 @@ def test_an_earlier_process_at_the_address_is_no_member() -> None:
     stale = Member(member(0).endpoint, NodeId(b"x" * 16))
     alert = Alert(member(1).endpoint, stale, Status.DOWN, 1)
     assert CutDetector(configuration(4), 9, 3).problem(alert) == "subject is no member"
+
+
+# -- the word of one
+
+
+def lone(view: Configuration, least: int) -> tuple[Member, Endpoint]:
+    """A member and the one observer of it that holds at least so many of its rings."""
+    for subject in view.members:
+        observers = view.observers(subject.endpoint)
+        for observer in dict.fromkeys(observers):
+            if observers.count(observer) >= least and len(set(observers)) > 1:
+                return subject, observer
+    raise AssertionError("no observer holds so many rings: take a smaller configuration")
+
+
+def down(view: Configuration, observer: Endpoint, subject: Member) -> Alert:
+    return Alert(observer, subject, Status.DOWN, ring_bits(view.observers(subject.endpoint), observer))
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 10])
+def test_one_observer_alone_moves_nobody_on_however_many_rings(size: int) -> None:
+    view = configuration(size)
+    for subject in view.members:
+        for observer in dict.fromkeys(view.observers(subject.endpoint)):
+            detector = CutDetector(view, 3, 3)
+            detector.add(down(view, observer, subject))
+            assert detector.propose() is None
+
+
+def test_a_lone_word_holds_others_up_until_it_is_doubted() -> None:
+    view = configuration(10)
+    subject, observer = lone(view, 3)
+    victim = next(m for m in view.members if m.endpoint not in (subject.endpoint, observer))
+    detector = CutDetector(view, 9, 3)
+    detector.add(down(view, observer, subject))
+    for watcher in dict.fromkeys(view.observers(victim.endpoint)):
+        detector.add(down(view, watcher, victim))
+    assert detector.propose() is None
+    [tally] = detector.unstable
+    detector.doubt(tally)
+    cut = detector.propose()
+    assert cut is not None
+    assert [removal.endpoint for removal in cut.removed] == [victim.endpoint]
+
+
+def test_a_doubted_word_counts_again_when_another_says_so_too() -> None:
+    view = configuration(10)
+    subject, observer = lone(view, 3)
+    detector = CutDetector(view, 9, 3)
+    detector.add(down(view, observer, subject))
+    [tally] = detector.unstable
+    detector.doubt(tally)
+    assert detector.unstable == []
+    for watcher in dict.fromkeys(view.observers(subject.endpoint)):
+        detector.add(down(view, watcher, subject))
+    cut = detector.propose()
+    assert cut is not None
+    assert [removal.endpoint for removal in cut.removed] == [subject.endpoint]
+
+
+def test_who_is_to_go_takes_nobody_along_by_its_word() -> None:
+    """Paper section 2: one whose way in is broken finds everyone faulty, and everyone finds it so."""
+    view = configuration(10)
+    _, confused = lone(view, 3)
+    detector = CutDetector(view, 9, 3)
+    for other in dict.fromkeys(view.subjects(confused)):
+        member = view.member(other)
+        assert member is not None
+        if other != confused:
+            detector.add(down(view, confused, member))
+    culprit = view.member(confused)
+    assert culprit is not None
+    for watcher in dict.fromkeys(view.observers(confused)):
+        detector.add(down(view, watcher, culprit))
+    cut = detector.propose()
+    assert cut is not None
+    assert [removal.endpoint for removal in cut.removed] == [confused]

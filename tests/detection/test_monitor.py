@@ -17,7 +17,7 @@ from rapid.settings import Settings
 from .bench import LAN, RTT, SLACK, Bench, at, by_every_judge
 
 
-def test_each_subject_is_probed_once_an_interval() -> None:
+def test_all_subjects_are_probed_together_once_an_interval() -> None:
     bench = Bench(size=30)
     assert len(bench.subjects) > 5
     bench.run(20.0)
@@ -27,8 +27,42 @@ def test_each_subject_is_probed_once_an_interval() -> None:
         assert times[0] < 1.0
         assert all(after - before == pytest.approx(1.0) for before, after in pairwise(times))
         firsts.add(times[0])
-    assert len(firsts) == len(bench.subjects)
+    assert len(firsts) == 1
     assert bench.verdicts == {}
+
+
+def test_two_members_probe_at_times_of_their_own() -> None:
+    times = set()
+    for seed in range(5):
+        bench = Bench(seed=seed)
+        bench.run(2.0)
+        times.add(bench.sent(bench.one)[0])
+    assert len(times) == 5
+
+
+def test_a_new_subject_has_three_probes_to_open_the_way_to_it() -> None:
+    bench = Bench()
+    bench.subjects[bench.one].silent_from = 0.0
+    assert 6.6 - SLACK <= bench.until_verdict(bench.one) <= 7.6 + SLACK
+
+
+def test_a_new_subject_whose_host_refuses_has_no_grace() -> None:
+    bench = Bench()
+    bench.subjects[bench.one].refuses_from = 0.0
+    assert bench.until_verdict(bench.one) < 1.5
+
+
+def test_a_member_that_lags_waits_longer_for_answers() -> None:
+    """Else a busy machine finds those faulty that are as slow as itself."""
+    bench = Bench()
+    bench.run(20.0)
+    bench.subjects[bench.one].rtt = 0.9  # and the probe's timeout is 0.6
+    for _ in range(300):
+        bench.lag.called(bench.now - 0.1, bench.now)
+        bench.run(0.1)
+    assert bench.verdicts == {}
+    bench.run(20.0)
+    assert list(bench.verdicts) == [bench.one]
 
 
 @by_every_judge

@@ -75,9 +75,11 @@ def stream(said: list[Message]) -> bytes:
 
 
 streams = st.lists(st.one_of(*messages(ANY).values()), max_size=5).map(stream)
+any_stream = streams | damaged(streams) | st.binary(max_size=300)
+any_script = scripts | damaged(scripts)
 
 
-@given(streams | damaged(streams) | st.binary(max_size=300))
+@given(any_stream)
 def test_frames(data: bytes) -> None:
     targets.codec(data)
 

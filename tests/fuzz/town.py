@@ -165,7 +165,7 @@ class Town:
     def _alert(self, alert: Alert) -> Alert:
         subject, mine = self._member(alert.subject), view(self.victim)
         rings = alert.rings
-        if rings & HELD and mine.size > 1:
+        if rings & HELD and mine.size > 1 and alert.observer is not None:
             of = mine.subjects if alert.status is Status.UP else mine.observers
             held = ring_bits(of(subject.endpoint), alert.observer)
             rings = held & rings or held or rings

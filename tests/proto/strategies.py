@@ -29,6 +29,7 @@ from rapid.protocol.messages import (
     Restarted,
     Snapshot,
     Standing,
+    Unreached,
 )
 
 ME = Endpoint("10.0.0.1", 7400)
@@ -97,7 +98,11 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
     )
     position = (st.none() | cluster_ids, versions, _words, numbers)
     facts = (
-        several(st.builds(Alert, domain.endpoints, members, st.sampled_from(Status), domain.rings)),
+        several(
+            st.builds(
+                Alert, st.none() | domain.endpoints, members, st.sampled_from(Status), domain.rings
+            )
+        ),
         several(cuts),
         several(st.builds(Prepare, ranks)),
         several(st.builds(Promise, ranks, ranks, st.none() | digests, domain.voters)),
@@ -117,8 +122,9 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
             JoinReply, me, standings, st.none() | cluster_ids, versions, observers, _lines,
             st.none() | node_ids, numbers, observers,
         ),
-        ObserveRequest: st.builds(ObserveRequest, me, members, cluster_ids, versions),
+        ObserveRequest: st.builds(ObserveRequest, me, members, cluster_ids, versions, st.booleans()),
         Admitted: st.builds(Admitted, me, cluster_ids, versions),
+        Unreached: st.builds(Unreached, me, domain.endpoints, node_ids),
         Restarted: st.builds(Restarted, me, node_ids),
         Leaving: st.builds(Leaving, me, node_ids, cluster_ids, versions),
         Facts: st.builds(Facts, me, cluster_ids, versions, *facts),

@@ -25,6 +25,7 @@ from rapid.protocol.messages import (
     Refounded,
     Snapshot,
     Standing,
+    Unreached,
 )
 from rapid.protocol.node import Node
 from rapid.protocol.outputs import Notify, Output, Rejected, Reply
@@ -298,9 +299,17 @@ OTHERS: dict[str, tuple[Callable[[Net, Configuration], Message], str]] = {
         lambda net, mine: ObserveRequest(OUTSIDE, STRANGER, ELSEWHERE, mine.version),
         "observe request for another cluster",
     ),
-    "a joiner in another's name": (
-        lambda net, mine: ObserveRequest(PEER, STRANGER, mine.cluster_id, mine.version),
+    "a joiner in the name of a stranger": (
+        lambda net, mine: ObserveRequest(NOBODY, STRANGER, mine.cluster_id, mine.version),
         "observe request for another process",
+    ),
+    "a request to pass on that is another's": (
+        lambda net, mine: ObserveRequest(PEER, STRANGER, mine.cluster_id, mine.version, relay=True),
+        "observe request for another process",
+    ),
+    "word of a joiner that is none": (
+        lambda net, mine: Unreached(PEER, OUTSIDE, WRONG),
+        "word of a joiner that is not waiting here",
     ),
     "a stranger leaves": (
         lambda net, mine: Leaving(NOBODY, WRONG, mine.cluster_id, mine.version),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
 
 from rapid.consensus.facts import FAST, NO_RANK, Accept, Prepare, Promise, Rank, Vote
 from rapid.detection.alert import Alert, Status
+from rapid.detection.lag import Lag
 from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.protocol.gossip import COMPACTION, Fact, Gossip
@@ -18,6 +20,7 @@ from .harness import at
 CLUSTER = ClusterId(b"c" * 16)
 DIGEST = CutDigest(b"d" * 16)
 JOINER = Member(at(9), NodeId(b"j" * 16))
+VICTIM = Member(at(3), NodeId(b"v" * 16))
 FACTS: list[Fact] = [
     Alert(at(1), JOINER, Status.UP, 0b101),
     Alert(at(1), JOINER, Status.UP, 0b010),
@@ -37,7 +40,8 @@ class Log:
 
     def __init__(self, *neighbours: Endpoint) -> None:
         self.sent: list[tuple[Endpoint, Facts]] = []
-        self.gossip = Gossip(at(0), CLUSTER, 1, neighbours, 0.05, self._send)
+        self.lag = Lag(0.6)
+        self.gossip = Gossip(at(0), CLUSTER, 1, neighbours, 0.05, self.lag, self._send)
 
     def _send(self, to: Endpoint, facts: Facts) -> None:
         self.sent.append((to, facts))
@@ -128,3 +132,64 @@ def test_all_facts_are_put_together_once_for_many_who_ask() -> None:
     assert log.gossip.everything(complete=True) is not first
     log.learn(Prepare(Rank(3, 0)))
     assert log.gossip.everything(complete=False).prepares == (Prepare(Rank(2, 1)), Prepare(Rank(3, 0)))
+
+
+# -- how often
+
+
+def test_news_of_joiners_goes_less_and_less_often_while_it_keeps_coming() -> None:
+    log = Log(at(1))
+    times: list[float] = []
+    step = 0.01
+    for number in range(200):
+        now = number * step
+        subject = Member(at(100 + number), NodeId(bytes(16)))
+        log.gossip.append(Alert(at(1 + number % 3 + 1), subject, Status.UP, 1), None, now)
+        before = len(log.sent)
+        log.gossip.wake(now)
+        if len(log.sent) > before:
+            times.append(now)
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses[0] == pytest.approx(0.05)
+    assert pauses[1] == pytest.approx(0.2)
+    assert all(pause == pytest.approx(0.5) for pause in pauses[2:])
+
+
+@pytest.mark.parametrize("fact", [Alert(at(2), VICTIM, Status.DOWN, 1), Vote(FAST, DIGEST, 1)], ids=type)
+def test_other_news_does_not_wait_for_that_of_joiners(fact: Fact) -> None:
+    log = Log(at(1))
+    for now in (0.0, 0.05, 0.25):
+        subject = Member(at(100 + int(100 * now)), NodeId(bytes(16)))
+        log.gossip.append(Alert(at(2), subject, Status.UP, 1), None, now)
+        log.gossip.wake(now)
+    assert len(log.sent) == 3
+    log.gossip.append(Alert(at(2), Member(at(200), NodeId(bytes(16))), Status.UP, 1), None, 0.26)
+    assert log.gossip.due == pytest.approx(0.75)
+    log.gossip.append(fact, None, 0.27)
+    assert log.gossip.due == pytest.approx(0.3)
+    log.gossip.wake(0.3)
+    _, sent = log.sent[-1]
+    assert sent.alerts[0].subject.endpoint == at(200), "they travel together"
+
+
+def test_a_member_that_lags_pauses_for_longer() -> None:
+    log = Log(at(1))
+    log.gossip.append(Vote(FAST, DIGEST, 1), None, 0.0)
+    log.gossip.wake(0.0)
+    log.lag.called(0.0, 0.04)
+    log.gossip.append(Vote(FAST, DIGEST, 2), None, 0.04)
+    assert log.gossip.due == pytest.approx(20 * 0.04)
+
+
+def test_the_words_of_several_observers_travel_as_one() -> None:
+    log = Log(at(1))
+    for ring, observer in enumerate((at(2), at(3), at(3))):
+        log.gossip.append(Alert(observer, JOINER, Status.UP, 1 << ring), None, 0.0)
+    log.gossip.append(Alert(at(3), VICTIM, Status.DOWN, 4), None, 0.0)
+    log.gossip.append(Alert(at(3), VICTIM, Status.DOWN, 8), None, 0.0)
+    log.gossip.wake(0.0)
+    [(_, facts)] = log.sent
+    assert facts.alerts == (
+        Alert(None, JOINER, Status.UP, 0b111),
+        Alert(at(3), VICTIM, Status.DOWN, 0b1100),
+    )

@@ -46,7 +46,7 @@ def test_a_silent_first_seed_costs_a_quarter_of_an_attempt() -> None:
     joiner.seeds[at(2)] = saying(Standing.WELCOME, at(2))
     joiner.run(5.0)
     when = LAN.join_attempt / 4 + RTT
-    assert joiner.requests(ObserveRequest)[:2] == [(when, at(20)), (when, at(21))]
+    assert joiner.requests(ObserveRequest)[0] == (when, at(2))
 
 
 def test_a_late_answer_still_counts() -> None:
@@ -55,7 +55,7 @@ def test_a_late_answer_still_counts() -> None:
     joiner.run(0.9)
     joiner.joining.replied(late, joiner.now)
     joiner.run(0.0)
-    assert len(joiner.requests(ObserveRequest)) == 2
+    assert len(joiner.requests(ObserveRequest)) == 1
 
 
 def test_after_a_seed_that_refuses_connections_the_next_is_asked_at_once() -> None:
@@ -160,7 +160,49 @@ def test_who_cannot_be_reached_is_told_by_whom() -> None:
     assert named == blind
 
 
-# -- observers
+# -- the sponsor, and the observers
+
+
+def test_who_welcomes_passes_the_request_on_and_else_each_observer_is_asked() -> None:
+    joiner = Joiner(at(1))
+    joiner.seeds[at(1)] = saying(Standing.WELCOME, at(1))
+    joiner.run(10.0)
+    requests = [(to, m.relay) for _, to, m in joiner.sent if isinstance(m, ObserveRequest)]
+    assert requests[:3] == [(at(1), True), (at(20), False), (at(21), False)]
+    assert not any(relay for _, relay in requests[1:])
+
+
+def test_another_way_is_looked_for_at_once_when_the_sponsor_is_gone() -> None:
+    joiner = Joiner(at(1), at(2))
+    joiner.seeds[at(1)] = saying(Standing.WELCOME, at(1))
+    joiner.run(0.1)
+    assert joiner.asked == [(0.0, at(1))]
+    joiner.joining.unreachable(at(1), joiner.now)
+    joiner.run(0.5)
+    assert at(2) in [seed for _, seed in joiner.asked]
+
+
+def test_a_joiner_speaks_to_its_sponsor_alone() -> None:
+    """A connection to each observer besides the one that each makes to it would be twice the cost."""
+    stage = Stage()
+    nodes = stage.form(12)
+    outside = at(20)
+    observers = set(view(nodes[0]).subjects(outside))
+    spoken_to: set[Endpoint] = set()
+    passed_on: set[Endpoint] = set()
+
+    def script(source: Endpoint, to: Endpoint, message: Message) -> Message:
+        if source == outside and isinstance(message, JoinRequest | ObserveRequest):
+            spoken_to.add(to)
+        elif isinstance(message, ObserveRequest):
+            passed_on.add(to)
+        return message
+
+    stage.script = script
+    joiner = stage.add(20, 0)
+    assert stage.until(lambda: agree([*nodes, joiner], 13), 2.0)
+    assert spoken_to == {at(0)}
+    assert passed_on == observers - {at(0)}
 
 
 def test_lost_requests_to_observers_are_made_again() -> None:
@@ -205,7 +247,7 @@ def test_an_earlier_process_at_the_address_has_its_observers_told() -> None:
     joiner.seeds[at(1)] = saying(Standing.ADDRESS_HELD, at(1))
     joiner.run(0.05)
     assert [to for _, to in joiner.requests(Restarted)] == [at(30), at(31)]
-    assert [to for _, to in joiner.requests(ObserveRequest)] == [at(20), at(21)]
+    assert [to for _, to in joiner.requests(ObserveRequest)] == [at(1)]
 
 
 @pytest.mark.parametrize("lost", [Snapshot, Admitted])

@@ -29,13 +29,17 @@ def first_proposal(
                 ring for ring in range(32) if alert.rings >> ring & 1
             )
         failing = {subject for subject, on in rings.items() if len(on) >= low}
+        lone: dict[Endpoint, set[Endpoint]] = {}
         if view is not None:
             for subject in failing:
-                if len(rings[subject]) < h:
-                    observers = view.observers(subject)
-                    rings[subject] |= {ring for ring, by in enumerate(observers) if by in failing}
-        stable = {subject for subject, on in rings.items() if len(on) >= h}
-        if stable and stable == failing:
+                observers = view.observers(subject)
+                rings[subject] |= {ring for ring, by in enumerate(observers) if by in failing}
+                accusers = {observers[ring] for ring in rings[subject]}
+                if len(accusers) == 1 < len(set(observers)):
+                    lone[subject] = accusers
+        stable = {subject for subject, on in rings.items() if len(on) >= h and subject not in lone}
+        heeded = {subject for subject in failing if not lone.get(subject, {None}) <= stable}
+        if stable and stable == heeded | stable:
             return frozenset(stable)
     return None
 

@@ -152,13 +152,13 @@ def joiners_trickle_in() -> None:
 def many_come_and_go() -> None:
     world = formed(5, 1, Settings.lan(history=4))
     sizes = []
-    for count in range(24):
+    for count in range(48):
         world.restart(f"m{1 + count % 4}:7400")
         world.expect_agreement(30.0)
-        if count in (7, 23):
+        if count in (15, 47):
             world.run(5.0)
             sizes.append(state_size(world.live[0].node))
-    assert sizes[1] <= sizes[0] + 8, "state grows with churn"
+    assert sizes[1] <= sizes[0] + 20, "state grows with churn"
 
 
 def a_coordinator_crashes() -> None:

@@ -1,0 +1,35 @@
+"""``rapid members``: who is in the view of a running agent."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from rapid.cli import remote
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``rapid members``."""
+    parser.description = "Print the members of a running agent's view, with their node ids and metadata."
+    remote.configure(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status as in the epilog."""
+
+    def show(agent: remote.Agent) -> None:
+        view = agent.get("/members")
+        print(json.dumps(view) if args.json else as_text(view))
+
+    return remote.talk("members", args, show)
+
+
+def as_text(view: remote.Answer) -> str:
+    """A line for each member, and one for the view."""
+    members = view["members"]
+    width = max((len(member["endpoint"]) for member in members), default=0)
+    lines = [f"cluster {view['cluster_id']}, view {view['version']}, {view['size']} members"]
+    for member in members:
+        metadata = " ".join(f"{key}={value}" for key, value in member["metadata"].items())
+        lines.append(f"{member['endpoint']:<{width}}  {member['node_id']}  {metadata}".rstrip())
+    return "\n".join(lines)

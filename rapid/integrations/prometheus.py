@@ -1,0 +1,92 @@
+"""A member's metrics for Prometheus. Needs the extra ``prometheus``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from rapid.integrations.standing import AnyCluster, State, standing
+from rapid.integrations.tally import Tally
+
+
+class ClusterCollector(Collector):
+    """What one member knows, at each scrape: ``REGISTRY.register(ClusterCollector(cluster))``.
+
+    It counts from the first view on: make it before :meth:`rapid.Cluster.start`, or on an event loop
+    after. A registry takes one of them; give a second member of the process one of its own. After the
+    end of the member it gives what was last. :class:`rapid.StateError` after a fork.
+    """
+
+    def __init__(self, cluster: AnyCluster) -> None:
+        self._cluster = cluster
+        self._tally = Tally()
+        self.close = cluster.subscribe(self._tally.count)
+        """Count no further."""
+
+    def describe(self) -> Iterable[Metric]:
+        """The metrics whose names do not depend on what has happened yet."""
+        return [Metric(metric.name, metric.documentation, metric.type) for metric in self._known()]
+
+    def collect(self) -> Iterator[Metric]:
+        """What holds now. Any thread."""
+        yield from self._known()
+        yield from self._counts()
+
+    def _known(self) -> Iterator[Metric]:
+        now, tally = standing(self._cluster), self._tally
+        view = now.view
+        yield GaugeMetricFamily(
+            "rapid_cluster_size", "Members of the newest view", value=view.size if view is not None else 0
+        )
+        yield GaugeMetricFamily(
+            "rapid_view_version", "Version of the newest view", value=view.version if view is not None else 0
+        )
+        yield GaugeMetricFamily(
+            "rapid_ready", "1 when in a view and the quorum is not lost", value=now.state is State.MEMBER
+        )
+        yield GaugeMetricFamily(
+            "rapid_quorum_lost",
+            "1 while too few members answer to agree on a change",
+            value=now.state is State.QUORUM_LOST,
+        )
+        yield CounterMetricFamily("rapid_view_changes", "Views after the first", value=tally.changes)
+        yield CounterMetricFamily(
+            "rapid_views_skipped", "Views that this member did not see", value=tally.skipped
+        )
+        yield CounterMetricFamily("rapid_members_joined", "Members that joined", value=tally.joined)
+        removed = CounterMetricFamily(
+            "rapid_members_removed", "Members that went, by reason", labels=["reason"]
+        )
+        for reason, count in tally.removed.items():
+            removed.add_metric([reason.value], count)
+        yield removed
+        yield CounterMetricFamily(
+            "rapid_quorum_losses", "Times that the quorum was lost", value=tally.quorums_lost
+        )
+        yield CounterMetricFamily(
+            "rapid_evictions", "Times that the cluster went on without this member", value=tally.evictions
+        )
+
+    def _counts(self) -> Iterator[Metric]:
+        """``cluster.stats``: what stands before a colon is the name, what stands after it the reason."""
+        families: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for key, count in self._cluster.stats.items():
+            kind, _, reason = key.partition(":")
+            families[kind][reason.strip()] = count
+        for kind, counts in sorted(families.items()):
+            labels = ["reason"] if any(counts) else []
+            family = CounterMetricFamily(
+                f"rapid_{_name(kind)}", f"The count {kind!r} of Cluster.stats", labels=labels
+            )
+            for reason, count in sorted(counts.items()):
+                family.add_metric([reason] if labels else [], count)
+            yield family
+
+
+def _name(kind: str) -> str:
+    """In the characters that a metric's name may have."""
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in kind.lower())

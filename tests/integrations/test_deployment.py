@@ -1,0 +1,226 @@
+"""The files in deploy/: that they are what they are for, and that their parts fit each other."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from rapid import Settings
+
+from .clusters import ROOT, defined_by, programs
+
+DEPLOY = ROOT / "deploy"
+RELEASES = ["1.29", "1.31", "1.33", kubernetes_validate.latest_version()]
+AGENT = ROOT / "rapid" / "agent"
+
+Resource = dict[str, Any]
+
+
+@pytest.fixture
+def manifest() -> dict[str, Resource]:
+    """What the manifest has, by kind."""
+    text = (DEPLOY / "kubernetes" / "rapid.yaml").read_text(encoding="utf-8")
+    return {document["kind"]: document for document in yaml.safe_load_all(text)}
+
+
+@pytest.fixture
+def pod(manifest: dict[str, Resource]) -> Resource:
+    found: Resource = manifest["StatefulSet"]["spec"]["template"]
+    return found
+
+
+@pytest.fixture
+def container(pod: Resource) -> Resource:
+    (only,) = pod["spec"]["containers"]
+    found: Resource = only
+    return found
+
+
+def argument(container: Resource, name: str) -> str:
+    (value,) = [a.partition("=")[2] for a in container["args"] if a.startswith(f"--{name}=")]
+    return str(value)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_manifest_is_what_kubernetes_takes(manifest: dict[str, Resource], release: str) -> None:
+    assert set(manifest) == {"Service", "StatefulSet", "PodDisruptionBudget", "NetworkPolicy"}
+    for resource in manifest.values():
+        kubernetes_validate.validate(resource, release, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["replicas"], "three"),
+        (["replicaz"], 3),
+        (["template", "spec", "containers", 0, "readinessProbe", "httpGet"], {"path": "/readyz"}),
+        (["template", "spec", "containers", 0, "ports", 0, "containerPort"], "rapid"),
+        (["podManagementPolicy"], None),
+    ],
+)
+def test_a_mistake_in_it_would_be_found(
+    manifest: dict[str, Resource], path: list[str | int], value: object
+) -> None:
+    spoilt = copy.deepcopy(manifest["StatefulSet"])
+    part: Any = spoilt["spec"]
+    for step in path[:-1]:
+        part = part[step]
+    part[path[-1]] = value
+    if value is None:
+        del spoilt["spec"]["selector"]  # and so would be what is missing
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(spoilt, RELEASES[-1], strict=True)
+
+
+def test_all_is_about_the_same_pods(manifest: dict[str, Resource], pod: Resource) -> None:
+    labels = pod["metadata"]["labels"]
+    specs = {kind: resource["spec"] for kind, resource in manifest.items()}
+    (peers,) = [rule for rule in specs["NetworkPolicy"]["ingress"] if "from" in rule]
+    selectors = [
+        {"matchLabels": specs["Service"]["selector"]},
+        specs["StatefulSet"]["selector"],
+        specs["PodDisruptionBudget"]["selector"],
+        specs["NetworkPolicy"]["podSelector"],
+        peers["from"][0]["podSelector"],
+        pod["spec"]["topologySpreadConstraints"][0]["labelSelector"],
+    ]
+    assert all(selector == {"matchLabels": labels} for selector in selectors)
+
+
+def test_every_port_that_is_named_exists(manifest: dict[str, Resource], container: Resource) -> None:
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {
+        "rapid": int(argument(container, "listen").rpartition(":")[2]),
+        "admin": int(argument(container, "admin").rpartition(":")[2]),
+    }
+    (service,) = manifest["Service"]["spec"]["ports"]
+    assert service["port"] == ports[service["targetPort"]]
+    rules = manifest["NetworkPolicy"]["spec"]["ingress"]
+    open_ = {port["port"]: "from" not in rule for rule in rules for port in rule["ports"]}
+    assert open_ == {"rapid": False, "admin": True}
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == "admin"
+    paths = [container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")]
+    assert paths == ["/healthz", "/readyz"]
+
+
+def test_pods_find_each_other_before_they_are_ready(
+    manifest: dict[str, Resource], container: Resource
+) -> None:
+    service, pods = manifest["Service"], manifest["StatefulSet"]["spec"]
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"]
+    port = service["spec"]["ports"][0]["port"]
+    assert argument(container, "seed-dns") == f"{service['metadata']['name']}:{port}"
+    assert pods["serviceName"] == service["metadata"]["name"]
+    assert pods["podManagementPolicy"] == "Parallel"
+    assert 3 <= int(argument(container, "bootstrap-expect")) <= pods["replicas"]
+    variables = set(re.findall(r"\$\((\w+)\)", " ".join(container["args"])))
+    assert variables <= {variable["name"] for variable in container["env"]}
+
+
+def test_a_pod_has_the_time_to_leave(
+    manifest: dict[str, Resource], pod: Resource, container: Resource
+) -> None:
+    # the command, and then the signal, if the command was in vain
+    assert pod["spec"]["terminationGracePeriodSeconds"] > 2 * Settings.lan().leave_timeout
+    rapid, leave, admin = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert (rapid, leave) == ("rapid", "leave")
+    assert admin.rpartition(":")[2] == argument(container, "admin").rpartition(":")[2]
+    assert manifest["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+
+
+@pytest.mark.skipif(not AGENT.is_dir(), reason="this checkout has no rapid.agent, and its agent no --admin")
+def test_the_agent_knows_what_is_asked_of_it(container: Resource) -> None:
+    source = "".join(file.read_text(encoding="utf-8") for part in ("agent", "cli") for file in _python(part))
+    asked = [argument.partition("=")[0] for argument in container["args"] if argument.startswith("--")]
+    asked += [container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")]
+    asked += re.findall(r"(--[\w-]+)", _section(_unit(), "Service")["ExecStart"])
+    unknown = [what for what in asked if f'"{what}"' not in source]
+    assert unknown == [], "the agent does not have these: change it, or deploy/ and this test"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (named,) = re.findall(r"/source\[(.*)\]", (DEPLOY / "Containerfile").read_text())
+    assert set(named.split(",")) <= set(extras)
+
+
+def _python(package: str) -> Iterator[Path]:
+    return (ROOT / "rapid" / package).glob("*.py")
+
+
+# the image
+
+
+def test_the_image_has_all_that_is_installed() -> None:
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    ignored = (DEPLOY / "Containerfile.dockerignore").read_text(encoding="utf-8").split()
+    kept = {line[1:] for line in ignored if line.startswith("!")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    # what a build of the package reads
+    assert kept == {"pyproject.toml", "rapid", project["readme"], *project["license-files"]}
+    assert re.search(r"^USER [1-9]", text, re.MULTILINE)
+
+
+# systemd
+
+
+def _unit() -> str:
+    return (DEPLOY / "systemd" / "rapid-agent.service").read_text(encoding="utf-8")
+
+
+def _section(unit: str, name: str) -> dict[str, str]:
+    body = unit.partition(f"[{name}]\n")[2].partition("\n[")[0]
+    return dict(line.split("=", 1) for line in body.splitlines() if "=" in line and not line.startswith("#"))
+
+
+def verified(unit: str, folder: Path) -> str:
+    """What systemd has to say against it. The program is another one: ours need not be installed there."""
+    file = folder / "rapid-agent.service"
+    file.write_text(unit.replace("/opt/rapid/bin/rapid", str(shutil.which("true"))), encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(file)], capture_output=True, text=True, check=False
+    )
+    # it also speaks of the machine's own units
+    return "\n".join(line for line in done.stderr.splitlines() if file.name in line)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here")
+def test_the_unit_is_what_systemd_takes(tmp_path: Path) -> None:
+    assert verified(_unit(), tmp_path) == ""
+    assert "Bogus" in verified(_unit().replace("Type=exec", "Type=exec\nBogus=yes"), tmp_path)
+    assert "rapid-agent" in verified(_unit().replace("RestartSec=5s", "RestartSec=soon"), tmp_path)
+
+
+def test_the_unit_has_the_time_to_leave() -> None:
+    service = _section(_unit(), "Service")
+    assert int(service["TimeoutStopSec"].removesuffix("s")) > Settings.lan().leave_timeout
+    assert service["Restart"] == "on-failure"
+
+
+# the guide
+
+
+def test_the_guide_s_container_is_what_kubernetes_takes(manifest: dict[str, Resource]) -> None:
+    (part,) = programs("kubernetes.md", "yaml")
+    pods = copy.deepcopy(manifest["StatefulSet"])
+    pods["spec"]["template"]["spec"]["containers"] = yaml.safe_load(part)["containers"]
+    kubernetes_validate.validate(pods, RELEASES[-1], strict=True)
+
+
+def test_the_guide_s_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POD_IP", "127.0.0.1")
+    guide = defined_by("kubernetes.md")
+    # not served: three of them would have to be
+    client = TestClient(guide["app"])
+    assert client.get("/healthz").json() == {"state": "starting", "live": True, "ready": False}
+    assert client.get("/readyz").status_code == 503
