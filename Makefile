@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_FLAGS ?=
+OPTIONS ?=
 # seconds for the long checks: first the tests marked so, then random worlds for what is left
 BUDGET ?= 3600
 SEEDS ?= 0-999999
@@ -16,11 +17,13 @@ OTHER_TESTS ?= tests/overlay tests/detection tests/proto tests/protocol tests/si
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo bench-smoke test verify network fuzz docs package other-python lint types proto clean
+.PHONY: help demo bench-smoke service-discovery datastore test verify network fuzz docs package other-python lint types proto clean
 
 help:
 	@echo "make demo         30 processes form a cluster, 5 are killed, the others agree"
 	@echo "make bench-smoke  every benchmark once, in small, and a report of it"
+	@echo "make service-discovery  nginx behind the views of several libraries; OPTIONS=... for it"
+	@echo "make datastore    a store around a black hole, as root; OPTIONS=... for it"
 	@echo "make test         the tests"
 	@echo "make verify       the long checks; BUDGET=3600 seconds of them"
 	@echo "make network      processes on broken networks; needs root on Linux, iproute2 and nftables"
@@ -44,6 +47,13 @@ bench-smoke: $(VENV)/.installed-bench
 		--peers rapid,kinship --simulated 100 \
 		--settle 0.2 --window 1 --restarts 1 --db build/bench-smoke.sqlite
 	$(BIN)/rapid bench report build/bench-smoke.sqlite --out build/bench-smoke
+
+# docs/applications.md; the figures and tables come to build/applications
+service-discovery: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.applications.discovery $(OPTIONS)
+
+datastore: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.applications.datastore $(OPTIONS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import matrix, report
-from benchmarks.experiments import EXPERIMENTS
+from benchmarks.experiments import EXPERIMENTS, GROUPS
 from benchmarks.loopback import SHARED, leave_network
 from benchmarks.origin import origin
 from benchmarks.peers.registry import PEERS, Peer, named
@@ -58,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
 def _configure_run(parser: argparse.ArgumentParser) -> None:
     experiments = ", ".join(f"{name}: {experiment.what}" for name, experiment in EXPERIMENTS.items())
     add = parser.add_argument
-    add("experiments", nargs="+", choices=[*EXPERIMENTS, "all"], metavar="EXPERIMENT",
-        help=f"all, or some of {experiments}")  # fmt: skip
+    add("experiments", nargs="+", choices=[*EXPERIMENTS, *GROUPS], metavar="EXPERIMENT",
+        help=f"all, or some of {experiments}; loss and flipflop are both ways, one after the other,"
+        " and need root")  # fmt: skip
     add("--nodes", type=_sizes, default=(50, 100, 200), metavar="N,...",
         help="sizes of the clusters (50,100,200)")  # fmt: skip
     add("--runs", type=_positive, default=5, metavar="N", help="of each combination (%(default)s)")
@@ -75,17 +76,26 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
     add("--window", type=float, default=60.0, metavar="SECONDS",
         help="how long idle measures (%(default)g)")  # fmt: skip
     add("--part", type=float, default=0.1, metavar="SHARE", help="how many crash kills (%(default)g)")
+    add("--fault", type=float, default=80.0, metavar="SECONDS",
+        help="how long loss and flipflop last (%(default)g)")  # fmt: skip
+    add("--period", type=float, default=20.0, metavar="SECONDS",
+        help="how long flipflop is on, and then off (%(default)g)")  # fmt: skip
     add("--restarts", type=_positive, default=10, metavar="N",
         help="how many members churn restarts at most (%(default)s)")  # fmt: skip
     parser.set_defaults(action=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    names = list(EXPERIMENTS) if "all" in args.experiments else list(dict.fromkeys(args.experiments))
-    options = {name: float(getattr(args, name)) for name in ("settle", "window", "part", "restarts")}
+    names = list(dict.fromkeys(name for asked in args.experiments for name in GROUPS.get(asked, (asked,))))
+    options = {
+        name: float(getattr(args, name))
+        for name in ("settle", "window", "part", "restarts", "fault", "period")
+    }
     asked = matrix.Matrix(names, args.peers, args.nodes, args.simulated, args.runs, options, args.limit)
     if not 0 < args.part < 0.5:
         raise RapidError(f"--part {args.part:g}: take more than 0 and less than 0.5, to leave a majority")
+    if args.period <= 0:
+        raise RapidError(f"--period {args.period:g}: take more than 0")
     for number in (signal.SIGTERM, signal.SIGHUP):
         # as Ctrl-C, after which the present run is put away
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from benchmarks.faults import flipflop, loss
 from benchmarks.peers.fleet import Agent
+from benchmarks.topology import out_of, towards
 from benchmarks.trial import RESTARTED, Trial
 
 Options = Mapping[str, float]
 
 
 class Experiment(NamedTuple):
-    """``options`` are those that change what is measured: results of different ones are kept apart."""
+    """``options`` are those that change what is measured: results of different ones are kept apart.
+
+    With ``networks`` each process has a network of its own, which takes root.
+    """
 
     what: str
     run: Callable[[Trial, Options], Awaitable[None]]
     options: tuple[str, ...]
+    networks: bool = False
 
 
 def share(nodes: int, part: float) -> int:
@@ -85,4 +91,18 @@ EXPERIMENTS = {
     "freeze": Experiment("some of them fall silent", freeze, ("settle", "part")),
     "idle": Experiment("nothing happens", idle, ("settle", "window")),
     "churn": Experiment("a rolling restart", churn, ("settle", "restarts")),
+    "loss-in": Experiment("one loses 80 % of what is sent to it", loss(towards), ("settle", "fault"), True),
+    "loss-out": Experiment("one loses 80 % of what it sends", loss(out_of), ("settle", "fault"), True),
+    "flipflop-in": Experiment(
+        "nothing reaches one, now and then", flipflop(towards), ("settle", "fault", "period"), True
+    ),
+    "flipflop-out": Experiment(
+        "nothing comes from one, now and then", flipflop(out_of), ("settle", "fault", "period"), True
+    ),
 }
+GROUPS = {
+    "all": tuple(EXPERIMENTS),
+    "loss": ("loss-in", "loss-out"),
+    "flipflop": ("flipflop-in", "flipflop-out"),
+}
+"""Names for several at once."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from benchmarks.peers.fleet import Fleet, Overdue
 from benchmarks.peers.registry import TOOLCHAIN_MISSING, Peer, build_environment, named
 from benchmarks.progress import Progress
 from benchmarks.store import FAILED, INTERRUPTED, MISSING, OK, Plan, Process, Store
+from benchmarks.topology import Network, obstacle
 from benchmarks.trial import Trial
 from rapid.errors import RapidError
 
@@ -81,12 +83,17 @@ def run_all(
     KeyboardInterrupt ends the present run first, with all that it has measured so far in the file.
     """
     outcomes: dict[str, int] = {}
+    on_networks = any(EXPERIMENTS[name].networks for name in matrix.experiments)
+    no_networks = obstacle() if on_networks else None
     for plan in matrix.plans():
         progress.begin(str(plan))
         run = store.begin(session, plan)
         problem: str | None = None
         if plan.system in missing:
             outcome, problem = MISSING, missing[plan.system]
+            store.end(run, outcome, problem)
+        elif no_networks is not None and EXPERIMENTS[plan.experiment].networks:
+            outcome, problem = MISSING, f"no network to break: {no_networks}"
             store.end(run, outcome, problem)
         elif plan.system == simulated.SYSTEM:
             progress.step("simulating", 0, 1)
@@ -100,15 +107,18 @@ def run_all(
 
 def _measure(plan: Plan, limit: float, store: Store, run: int, progress: Progress) -> tuple[str, str | None]:
     trials: list[Trial] = []
+    experiment, peer = EXPERIMENTS[plan.experiment], named(plan.system)
 
     async def life() -> None:
-        with tempfile.TemporaryDirectory() as data:
+        with (
+            tempfile.TemporaryDirectory() as data,
+            Network(plan.nodes + peer.needs_server) if experiment.networks else nullcontext() as network,
+        ):
             async with Fleet() as fleet:
-                peer = named(plan.system)
-                trial = Trial(fleet, peer, plan.nodes, limit, plan.number, Path(data), progress)
+                trial = Trial(fleet, peer, plan.nodes, limit, plan.number, Path(data), progress, network)
                 trials.append(trial)
                 try:
-                    await EXPERIMENTS[plan.experiment].run(trial, dict(plan.options))
+                    await experiment.run(trial, dict(plan.options))
                 except Overdue:
                     # what it has cost so far, while its processes are still there
                     trial.measure("failed")

@@ -7,9 +7,11 @@ import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.results import Run
+from benchmarks.results import FAULTS
+from benchmarks.runs import Run
 from benchmarks.sections import Cell, Section
 from benchmarks.store import OK
+from benchmarks.trial import FAULTY
 from rapid.errors import RapidError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ TIMES_OF = {
     "bootstrap": "seconds from the release of all joiners to a process's first view of all",
     "freeze": "seconds from the silence to a survivor's first view of the right size",
     "crash": "seconds from the kill to a survivor's first view of the right size",
+    **dict.fromkeys(FAULTS, "seconds from the begin of the fault to another's removal of whom it struck"),
 }
 OVER_SIZES = {
     "bootstrap": ("seconds until all see all", "distinct sizes"),
@@ -35,8 +38,12 @@ OVER_SIZES = {
     "freeze": ("seconds until all survivors agree", "view changes of a survivor, most"),
     "idle": ("CPU, % of a core", "B/s", "PSS, MB a member"),
     "churn": ("seconds a restart", "views told to the founder, a restart"),
+    **dict.fromkeys(
+        FAULTS, ("others that removed it, %", "view changes of another, most", "these removals, all together")
+    ),
 }
-BEGIN = {"bootstrap": "released", "crash": "killed", "freeze": "killed", "churn": "restart"}
+BEGIN = {"bootstrap": "released", "crash": "killed", "freeze": "killed", "churn": "restart",
+         **dict.fromkeys(FAULTS, "struck")}  # fmt: skip
 _WIDE = 20
 """A logarithmic axis from this ratio of the largest to the smallest on."""
 
@@ -121,21 +128,25 @@ def _reports(shown: list[Run], begin: str) -> Plot:
     for panel, run in zip(panels, shown, strict=True):
         moment = run.at(begin)
         assert moment is not None, "only such runs are shown"
-        points = [
-            (at - moment.at, size)
-            for process in run.members()
-            for at, size in process.views
-            if at >= moment.at
-        ]
-        panel.plot([at for at, _ in points], [size for _, size in points], ".", markersize=3, rasterized=True)
+        for is_faulty, color in ((False, "C0"), (True, "C3")):
+            points = [
+                (at - moment.at, size)
+                for process in run.members()
+                if (process.role == FAULTY) == is_faulty
+                for at, size in process.views
+                if at >= moment.at
+            ]
+            times, sizes = [at for at, _ in points], [size for _, size in points]
+            panel.plot(times, sizes, ".", markersize=3, rasterized=True, color=color)
         panel.set_title(run.system, fontsize="medium")
         panel.set_xlim(left=0)
         panel.set_ylim(0, 1.05 * run.nodes)
         panel.set_xlabel("seconds")
     panels[0].set_ylabel("size of the view")
+    struck = " Red: those of the member that the fault has struck." * (shown[0].experiment in FAULTS)
     return Plot(
         _svg(figure), f"Every view that any process reported, over the seconds since the moment '{begin}';"
-        f" N = {shown[0].nodes}; one run of each system, the first that went well.",
+        f" N = {shown[0].nodes}; one run of each system, the first that went well.{struck}",
     )  # fmt: skip
 
 

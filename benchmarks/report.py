@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.plots import plots
-from benchmarks.results import load
+from benchmarks.runs import load
 from benchmarks.sections import Section, sections, spread
 from benchmarks.store import Store
 from rapid.cli.progress import followed

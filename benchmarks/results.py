@@ -2,123 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from benchmarks.origin import Origin
-from benchmarks.store import FAILED, OK, Store
-from benchmarks.trial import SERVER
+from benchmarks.overlay import most_rings
+from benchmarks.runs import Moment, Run, Time
+from benchmarks.trial import FAULTY
 from rapid.errors import RapidError
 
-Time = float | None
-"""Seconds, or None for never."""
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process as it was stored."""
-
-    name: str
-    role: str
-    killed: Time
-    views: Sequence[tuple[float, int]]
-
-    def reached(self, size: int, after: float) -> Time:
-        """Seconds from a time until it first reported a size; 0 when it already had before."""
-        before = [found for at, found in self.views if at < after]
-        if before and before[-1] == size:
-            return 0.0
-        return next((at - after for at, found in self.views if at >= after and found == size), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A moment as it was stored: counters, and by process the CPU seconds, RSS and PSS."""
-
-    name: str
-    at: float
-    bytes: int | None
-    packets: int | None
-    busy: float | None
-    own: float | None
-    cpu: dict[int, float]
-    memory: dict[int, tuple[int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run as it was stored."""
-
-    origin: Origin
-    experiment: str
-    system: str
-    version: str
-    nodes: int
-    number: int
-    options: str
-    outcome: str
-    problem: str | None
-    processes: dict[int, Process]
-    moments: list[Moment]
-
-    @property
-    def counts(self) -> bool:
-        """Whether it was a try to the end: not missing, nor cut short."""
-        return self.outcome in (OK, FAILED)
-
-    def at(self, name: str) -> Moment | None:
-        """The first moment of the name; None when it did not get that far."""
-        return next((moment for moment in self.moments if moment.name == name), None)
-
-    def members(self) -> list[Process]:
-        """All processes but a server."""
-        return [process for process in self.processes.values() if process.role != SERVER]
-
-    def sizes(self, after: float) -> set[int]:
-        """All that anybody has reported since."""
-        return {size for process in self.members() for at, size in process.views if at >= after}
-
-
-def load(store: Store) -> Iterator[Run]:
-    """All runs, in the order in which they were made."""
-    origins = store.origins()
-    found = store.records(
-        "select id, session, experiment, system, version, nodes, number, options, outcome, problem"
-        " from runs order by id"
-    )
-    for record in found:
-        key, origin = record.pop("id"), origins[record.pop("session")]
-        yield Run(origin=origin, processes=_processes(store, key), moments=_moments(store, key), **record)
-
-
-def _processes(store: Store, run: int) -> dict[int, Process]:
-    views: dict[int, list[tuple[float, int]]] = {}
-    for process, at, size in store.rows(
-        "select process, at, size from views join processes on process = processes.id where run = ?"
-        " order by views.rowid", run,
-    ):  # fmt: skip
-        views.setdefault(process, []).append((at, size))
-    found = store.records("select id, name, role, killed from processes where run = ? order by id", run)
-    return {(key := record.pop("id")): Process(views=views.get(key, []), **record) for record in found}
-
-
-def _moments(store: Store, run: int) -> list[Moment]:
-    moments: dict[int, Moment] = {}
-    for record in store.records(
-        "select id, name, at, bytes, packets, busy, own from moments where run = ? order by id", run
-    ):
-        key = record.pop("id")
-        moments[key] = Moment(cpu={}, memory={}, **record)
-    for key, process, cpu, rss, pss in store.rows(
-        "select moment, process, user + system, rss, pss from samples join moments on moment = moments.id"
-        " where run = ?", run,
-    ):  # fmt: skip
-        moments[key].cpu[process] = cpu
-        if rss is not None:
-            moments[key].memory[process] = (rss, pss)
-    return list(moments.values())
-
+FAULTS = ("loss-in", "loss-out", "flipflop-in", "flipflop-out")
 
 # -- times of processes, for the distributions
 
@@ -139,6 +31,19 @@ def crash_times(run: Run) -> list[Time]:
         return []
     survivors = [process for process in run.members() if process.killed is None]
     return [process.reached(len(survivors), killed.at) for process in survivors]
+
+
+def fault_times(run: Run) -> list[Time]:
+    """Of each that the fault has not struck, from its begin to the first view without the one that it has."""
+    struck = run.at("struck")
+    if struck is None:
+        return []
+    (faulty,) = (process.name for process in run.members() if process.role == FAULTY)
+    return [
+        next((at - struck.at for at, name in process.removals if at >= struck.at and name == faulty), None)
+        for process in run.members()
+        if process.role != FAULTY
+    ]
 
 
 # -- numbers of a run
@@ -207,11 +112,48 @@ def churn(run: Run) -> Values:
     return values | _cost(run, "restart", "restarted")
 
 
+def fault(run: Run) -> Values:
+    """Whom the fault's victim was removed by, and whom else anybody removed, until the end of the run."""
+    struck, healed = run.at("struck"), run.at("healed")
+    if struck is None or healed is None:
+        return {}
+    times = fault_times(run)
+    (faulty,) = (process for process in run.members() if process.role == FAULTY)
+    healthy = [process for process in run.members() if process.role != FAULTY]
+    wrong = [name for process in healthy for at, name in process.removals
+             if at >= struck.at and name != faulty.name]  # fmt: skip
+    by_it = {name for at, name in faulty.removals if at >= struck.at and name != faulty.name}
+    removed = sum(time is not None for time in times)
+    return {
+        "only the faulty one removed, by all (1) or not (0)": float(removed == len(healthy) and not wrong),
+        "others that removed it, %": 100 * removed / len(healthy),
+        **_last("seconds until all others removed it", times),
+        "view changes of another, most": max(
+            sum(at >= struck.at for at, _ in process.views) for process in healthy
+        ),
+        "healthy ones removed by others": len(set(wrong)),
+        "these removals, all together": len(wrong),
+        "healthy ones removed by the faulty one": len(by_it),
+        **_word(run, faulty.name),
+        **_cost(run, "struck", "healed"),
+    }
+
+
+def _word(run: Run, faulty: str) -> Values:
+    """What the faulty one's word alone was worth, in a cluster of Rapid."""
+    if not run.system.startswith("rapid"):
+        return {}
+    everyone = [process.name for process in run.members()]
+    return {"rings it holds of another, most": most_rings(faulty, everyone)}
+
+
 VALUES: dict[str, Callable[[Run], Values]] = {
     "bootstrap": bootstrap, "crash": crash, "freeze": crash, "idle": idle, "churn": churn,
+    **dict.fromkeys(FAULTS, fault),
 }  # fmt: skip
 TIMES: dict[str, Callable[[Run], list[Time]]] = {
     "bootstrap": bootstrap_times, "crash": crash_times, "freeze": crash_times,
+    **dict.fromkeys(FAULTS, fault_times),
 }  # fmt: skip
 
 

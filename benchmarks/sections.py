@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from benchmarks.results import TIMES, VALUES, Run, Time, Values
+from benchmarks.results import TIMES, VALUES, Values
+from benchmarks.runs import Run, Time
 from benchmarks.store import FAILED, MISSING, OK
 
 

@@ -57,7 +57,7 @@ create table processes (
     id integer primary key,
     run integer not null references runs,
     name text not null,             -- the address
-    role text not null,             -- founder, joiner, restarted, server
+    role text not null,             -- founder, joiner, restarted, server, faulty (struck by a fault)
     started real not null,
     killed real                     -- when the benchmark ended it, if it did within the experiment
 ) strict;
@@ -93,6 +93,15 @@ create table samples (
 ) strict;
 create index samples_of_moment on samples (moment);
 """
+REMOVALS = """
+-- who was in a view of a process and not in its next, where the process says who is in them
+create table if not exists removals (
+    process integer not null references processes,
+    at real not null,
+    name text not null              -- the address
+) strict;
+create index if not exists removals_of_process on removals (process);
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,8 @@ class Process:
     group: int
     views: tuple[tuple[float, int], ...]
     """Times and sizes."""
+    removals: tuple[tuple[float, str], ...] = ()
+    """Times and names of members that were in one of its views and not in the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,8 @@ class Store:
             self._db.executescript(f"begin; {SCHEMA} commit;")
         elif found != _FORMAT:
             raise RapidError(f"{file} has the format {found}, not {_FORMAT}; name another file")
+        # a file of before there was this table is given it
+        self._db.executescript(REMOVALS)
 
     def session(self, origin: Origin) -> int:
         """Begin to write results of one origin."""
@@ -172,6 +185,10 @@ class Store:
                 key = ids[process.group] = _insert(db, "processes", row)
                 db.executemany(
                     "insert into views values (?, ?, ?)", [(key, at, size) for at, size in process.views]
+                )
+                db.executemany(
+                    "insert into removals values (?, ?, ?)",
+                    [(key, at, name) for at, name in process.removals],
                 )
             for moment in moments:
                 traffic = {} if moment.traffic is None else moment.traffic._asdict()

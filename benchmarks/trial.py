@@ -7,7 +7,8 @@ import random
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.meter import Moment, measure
@@ -15,6 +16,7 @@ from benchmarks.peers.fleet import Agent, Fleet, free_addresses
 from benchmarks.peers.registry import Peer
 from benchmarks.progress import Progress
 from benchmarks.store import Process
+from benchmarks.topology import Host, Network
 
 AT_ONCE = 8
 """Processes that are starting at the same time: more of them just wait for the processors."""
@@ -22,6 +24,10 @@ _LOOK = 0.25
 """Seconds between two looks at how far it is, for the progress bar."""
 
 FOUNDER, JOINER, RESTARTED, SERVER = "founder", "joiner", "restarted", "server"
+FAULTY = "faulty"
+"""A joiner that the network's fault has struck."""
+_PORT = 7400
+"""Of each process, where each has an address of its own."""
 
 
 @dataclass(slots=True)
@@ -35,11 +41,15 @@ class Taking:
 
 
 class Trial:
-    """What an experiment can do with one cluster of a peer. Each step raises Overdue after ``limit`` s."""
+    """What an experiment can do with one cluster of a peer. Each step raises Overdue after ``limit`` s.
+
+    With a ``network`` each process is on a host of it, a server among them; without, all are on loopback.
+    """
 
     def __init__(
-        self, fleet: Fleet, peer: Peer, nodes: int, limit: float, seed: int, data: Path, progress: Progress
-    ) -> None:
+        self, fleet: Fleet, peer: Peer, nodes: int, limit: float, seed: int, data: Path, progress: Progress,
+        network: Network | None = None,
+    ) -> None:  # fmt: skip
         self.peer = peer
         self.nodes = nodes
         self.limit = limit
@@ -48,6 +58,8 @@ class Trial:
         self._fleet = fleet
         self._data = data
         self._progress = progress
+        self._network = network
+        self._hosts = {f"{host.address}:{_PORT}": host for host in network.hosts} if network else {}
         self._takings: list[Taking] = []
         self._seed = ""
 
@@ -67,6 +79,7 @@ class Trial:
             Process(
                 taking.agent.name, taking.role, taking.started, taking.killed, taking.agent.process.pid,
                 tuple((view.at, view.size) for view in taking.agent.views),
+                tuple((view.at, name) for view in taking.agent.views for name in view.removed),
             )
             for taking in self._takings
         ]  # fmt: skip
@@ -75,17 +88,20 @@ class Trial:
         """Note everything that can be counted, under a name."""
         groups = [taking.agent.process.pid for taking in self._takings if taking.killed is None]
         moment = measure(name, groups, memory=memory)
+        if self._network is not None:
+            # what loopback has carried is nothing of theirs
+            moment = replace(moment, traffic=None)
         self.moments.append(moment)
         return moment
 
     async def form(self) -> None:
         """All are started first, and then released at once: the moments ``released`` and ``formed``."""
-        addresses = free_addresses(self.nodes + self.peer.needs_server)
+        addresses = list(self._hosts) or free_addresses(self.nodes + self.peer.needs_server)
         self._seed = addresses[0]
         if self.peer.needs_server:
             del addresses[0]
             command = self.peer.server_command(self._seed, self._data, "--tether")
-            server = await self._take("server", SERVER, command)
+            server = await self._take("server", SERVER, command, self._hosts.get(self._seed))
             await self.until(lambda agent: agent.is_ready, [server], "not ready")
         for address in addresses:
             starting = [agent for agent in self.members if not agent.is_ready]
@@ -106,12 +122,29 @@ class Trial:
 
     async def start(self, address: str, role: str) -> Agent:
         """Start one that waits to be released."""
-        options = ["--wait", "--tether", "--no-members"]
+        options = ["--wait", "--tether"]
+        if self._network is None:
+            # who is in the views is worth its cost only where the wrong one may be removed
+            options.append("--no-members")
         if self.peer.folder == "rapid":
             # the others try to join for ever, it gives up after 30 s unless told otherwise
             options += ["--join-timeout", f"{self.limit:g}"]
         command = self.peer.command(address, [self._seed], *options)
-        return await self._take(address, role, command)
+        return await self._take(address, role, command, self._hosts.get(address))
+
+    def strike(self) -> Host:
+        """Choose the joiner that is to be struck: the moment ``struck``. Only on a network."""
+        victim = self.random.choice([taking for taking in self._takings if taking.role == JOINER])
+        victim.role = FAULTY
+        # a library may end the process that it finds cut off
+        victim.agent.is_signalled = True
+        self.measure("struck")
+        return self._hosts[victim.agent.name]
+
+    def impose(self, *rules: str) -> None:
+        """Let these faults of the network, and no others, be in force from now on."""
+        assert self._network is not None, "the experiment says that it needs one"
+        self._network.impose(*rules)
 
     def kill(self, agents: Sequence[Agent]) -> None:
         """SIGKILL to all of these."""
@@ -150,9 +183,10 @@ class Trial:
             self._progress.step(why, seconds - left, seconds)
             await asyncio.sleep(min(_LOOK, left))
 
-    async def _take(self, name: str, role: str, command: Sequence[str]) -> Agent:
+    async def _take(self, name: str, role: str, command: Sequence[str], host: Host | None) -> Agent:
         started = time.time()
-        agent = await self._fleet.start(name, command)
+        with self._network.within(host) if self._network and host else nullcontext():
+            agent = await self._fleet.start(name, command)
         self._takings.append(Taking(agent, role, started))
         return agent
 

@@ -26,11 +26,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The process has a new view; ``members`` are sorted addresses, or None where they were left out."""
+    """The process has a new view; ``members`` are sorted addresses, or None where they were left out.
+
+    ``removed`` are those of the view before that are not in it, as far as the line says so.
+    """
 
     at: float
     size: int
     members: tuple[str, ...] | None
+    removed: tuple[str, ...] = ()
 
 
 Event = Ready | View
@@ -48,9 +52,12 @@ def parse(line: str | bytes) -> Event | None:
         match report["event"]:
             case "ready" | "listening":
                 return Ready(at)
-            case "view":
+            case "view" | "views skipped":
                 members = report.get("members")
-                return View(at, int(report["size"]), None if members is None else tuple(members))
+                return View(
+                    at, int(report["size"]), None if members is None else tuple(members),
+                    tuple(report.get("removed", ())),
+                )  # fmt: skip
             case _:
                 return None
     except (KeyError, TypeError, ValueError) as problem:

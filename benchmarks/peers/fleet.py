@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -10,8 +11,9 @@ import socket
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from benchmarks.peers.contract import Ready, View, parse
 
@@ -35,6 +37,8 @@ class Agent:
         self.process = process
         self.is_ready = False
         self.views: list[View] = []
+        self.told: list[dict[str, Any]] = []
+        """What it has printed that is no event of the contract."""
         self.last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self.is_signalled = False
         self.ended = False
@@ -85,7 +89,16 @@ class Agent:
             case Ready():
                 self.is_ready = True
             case View() as view:
-                self.views.append(view)
+                self.views.append(self._compared(view))
+            case None:
+                self.told.append(json.loads(line))
+
+    def _compared(self, view: View) -> View:
+        """With those who are in the view before it and not in this one, where both list their members."""
+        before = self.views[-1].members if self.views else None
+        if before is None or view.members is None:
+            return view
+        return replace(view, removed=tuple(sorted({*before} - {*view.members})))
 
 
 class Fleet:

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.loopback import Traffic
 from benchmarks.meter import Moment, Usage
 from benchmarks.origin import Origin
-from benchmarks.results import Run, load
+from benchmarks.runs import Run, load
 from benchmarks.store import MISSING, OK, Plan, Process, Store
 
 ORIGIN = Origin(

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import report
 from benchmarks.origin import Origin
 from benchmarks.plots import plots
-from benchmarks.results import load
+from benchmarks.runs import load
 from benchmarks.sections import Section, sections, spread
 from benchmarks.store import FAILED, Plan, Store
 from rapid.errors import RapidError

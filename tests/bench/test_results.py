@@ -11,7 +11,6 @@ from benchmarks.plots import OVER_SIZES, TIMES_OF
 from benchmarks.results import (
     TIMES,
     VALUES,
-    Process,
     bootstrap,
     bootstrap_times,
     churn,
@@ -19,6 +18,7 @@ from benchmarks.results import (
     crash_times,
     idle,
 )
+from benchmarks.runs import Process
 from benchmarks.store import FAILED, OK, Plan, Store
 from benchmarks.store import Process as Stored
 

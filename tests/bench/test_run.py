@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.experiments import EXPERIMENTS
-from benchmarks.results import VALUES, load
+from benchmarks.results import VALUES
+from benchmarks.runs import load
 from benchmarks.simulated import EXPERIMENTS as SIMULATED
 from benchmarks.store import FAILED, INTERRUPTED, OK, RUNNING, Plan, Process, Store
 from rapid.cli import main
@@ -33,12 +34,14 @@ def environment() -> dict[str, str]:
 def test_all_experiments_in_small(tmp_path: Path) -> None:
     file = tmp_path / "db"
     options = ["--nodes", "4", "--runs", "1", "--settle", "0.1", "--window", "0.3", "--restarts", "1"]
-    command = [*RUN, "all", *options, "--db", str(file)]
+    # those that break networks are in test_faults.py
+    names = [name for name, experiment in EXPERIMENTS.items() if not experiment.networks]
+    command = [*RUN, *names, *options, "--db", str(file)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     with Store(file) as store:
         runs = {run.experiment: run for run in load(store)}
-    assert set(runs) == set(EXPERIMENTS)
+    assert set(runs) == set(names)
     for run in runs.values():
         assert run.outcome == OK
         assert len(run.members()) == 4 + (run.experiment == "churn")

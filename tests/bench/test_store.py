@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results import load
+from benchmarks.runs import load
 from benchmarks.store import OK, RUNNING, Plan, Store
 from rapid.errors import RapidError
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
+from benchmarks.topology import obstacle
+
 from .lab import Lab
-from .topology import obstacle
 
 MEMBERS = 30
 

@@ -16,10 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks.topology import Host, Network
 from rapid.cli.demo import AT_ONCE
 from rapid.cli.fleet import Agent, Fleet, Overdue, Report, named
-
-from .topology import Host, Network
 
 PORT = 7400
 FORMATION = 120.0

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import pytest
 
+from benchmarks.topology import Host, between, out_of, towards
 from rapid.cli.fleet import named
 
 from .conftest import Measured
 from .lab import Lab, current, last_words
-from .topology import Host, between, out_of, towards
 from .watch import Watch
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from .topology import PREFIX, Host, Network, between, leftovers, out_of, remove_leftovers, towards
+from benchmarks.topology import PREFIX, Host, Network, between, leftovers, out_of, remove_leftovers, towards
 
 pytestmark = [pytest.mark.network, pytest.mark.usefixtures("rights")]
 
@@ -92,7 +92,7 @@ def test_a_rule_that_is_none_is_an_error_and_changes_nothing() -> None:
 
 
 def test_the_network_of_a_dead_process_goes_when_the_next_comes(pytestconfig: pytest.Config) -> None:
-    program = f"import os; from {__package__}.topology import Network; Network(2).__enter__(); os._exit(0)"
+    program = "import os; from benchmarks.topology import Network; Network(2).__enter__(); os._exit(0)"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=pytestconfig.rootpath)
     assert process.wait() == 0
     left = f"{PREFIX}{process.pid}-"
