@@ -18,8 +18,10 @@ from rapid.protocol.messages import Facts
 Fact = Alert | Cut | Statement
 STRETCH = 10
 """Intervals between two batches, at most, when they tell of joiners: a crowd is many small batches else."""
-PATIENCE = 20
-"""Times its lag that a member waits between two batches, lest a busy machine become a busier one."""
+PATIENCE = {Status.UP: 20, Status.DOWN: 8, Status.LEAVING: 8}
+"""Times its lag that a member waits between two batches of such alerts, lest a busy machine be busier."""
+HASTE = 4
+"""And of all else: the members wait for each other's votes, and there is an end of them."""
 PATIENCE_LIMIT = 2.0
 """Seconds of that, at most."""
 COMPACTION = 64
@@ -81,9 +83,7 @@ class Gossip:
         self._log.append((fact, source))
         self._everything.clear()
         if self.neighbours:
-            lazy = isinstance(fact, Alert) and fact.status is Status.UP
-            pause = max(self._pause if lazy else self._interval, self._patience(now))
-            self.due = min(self.due, max(now, self._last + pause))
+            self.due = min(self.due, max(now, self._last + self._pause_before(fact, now)))
 
     def forget(self, rank: Rank) -> None:
         """What was said of this rank is no fact any more; it must not come again."""
@@ -98,7 +98,7 @@ class Gossip:
         if now < self.due:
             return
         self.due = inf
-        busy = now - self._last <= 2 * max(self._pause, self._patience(now))
+        busy = now - self._last <= 2 * max(self._pause, PATIENCE[Status.UP] * self._lag.at(now))
         self._pause = min(4 * self._pause, STRETCH * self._interval) if busy else self._interval
         self._last = now
         end = len(self._log)
@@ -118,8 +118,11 @@ class Gossip:
             if batch is not None:
                 self._send(neighbour, batch)
 
-    def _patience(self, now: float) -> float:
-        return min(PATIENCE * self._lag.at(now), PATIENCE_LIMIT)
+    def _pause_before(self, fact: Fact, now: float) -> float:
+        """How long after the last batch this one may leave."""
+        patience = PATIENCE[fact.status] if isinstance(fact, Alert) else HASTE
+        least = self._pause if isinstance(fact, Alert) and fact.status is Status.UP else self._interval
+        return max(least, min(patience * self._lag.at(now), PATIENCE_LIMIT))
 
     def everything(self, complete: bool) -> Facts:
         """All facts at once, to level with a peer."""

@@ -17,14 +17,12 @@ from rapid.proto.codec import Encoder
 from rapid.proto.frames import FrameReader, Held
 from rapid.protocol.messages import Message
 from rapid.runtime.credentials import Credentials
-from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream, target
+from rapid.runtime.streams import METHOD, RECEIVE_SLACK, REOPEN, InboundStream, OutboundStream, Stream, target
 from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 
 IDLE = 60.0
 """Seconds without a send after which the stream to a peer is closed."""
-REOPEN = 0.05
-"""Seconds between a failure of a peer's stream and the next try, so that no failure spins."""
 HANDSHAKE = 20.0
 """Seconds that who connects has until HTTP/2 is spoken; then the connection is closed."""
 STREAMS_LIMIT = 8192

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from rapid.log import log
+
 
 @pytest.fixture
 def own_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Puts back what an agent sets for its whole process: signals, logs, environment."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(log, "configure", None)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     structlog.reset_defaults()
