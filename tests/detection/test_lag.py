@@ -34,10 +34,11 @@ def test_what_every_timer_is_late_by_is_no_lag() -> None:
 def test_it_is_the_largest_of_all_delays_as_they_fade(calls: list[tuple[float, float]]) -> None:
     lag, now, delays = Lag(0.6), 0.0, []
     for late, pause in calls:
+        due = now
         now += late
-        lag.called(now - late, now)
-        if ACCURACY < late < 0.6:
-            delays.append((now, late))
+        lag.called(due, now)
+        if ACCURACY < now - due < 0.6:
+            delays.append((now, now - due))
         now += pause
     expected = max((late * 0.5 ** ((now - at) / HALF_LIFE) for at, late in delays), default=0.0)
     assert lag.at(now) == pytest.approx(expected if expected >= ACCURACY else 0.0, abs=1e-9)

@@ -119,8 +119,10 @@ def _by_chance(name: str, seconds: int) -> int:
     @given(test_targets.any_stream if name == "codec" else test_targets.any_script)
     def run(data: bytes) -> None:
         faulthandler.dump_traceback_later(TIMEOUT, exit=True, file=sys.__stderr__ or 2)
-        target(data)
-        faulthandler.cancel_dump_traceback_later()
+        try:
+            target(data)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     end = time.monotonic() + seconds
     rounds = 0
