@@ -172,13 +172,22 @@ def test_other_news_does_not_wait_for_that_of_joiners(fact: Fact) -> None:
     assert sent.alerts[0].subject.endpoint == at(200), "they travel together"
 
 
-def test_a_member_that_lags_pauses_for_longer() -> None:
+@pytest.mark.parametrize(
+    ("fact", "times"),
+    [
+        (Alert(at(1), JOINER, Status.UP, 1), 20),
+        (Alert(at(2), VICTIM, Status.DOWN, 1), 8),
+        (Vote(FAST, DIGEST, 2), 4),
+    ],
+    ids=["joiner", "failure", "vote"],
+)
+def test_a_member_that_lags_pauses_for_longer(fact: Fact, times: int) -> None:
     log = Log(at(1))
     log.gossip.append(Vote(FAST, DIGEST, 1), None, 0.0)
     log.gossip.wake(0.0)
     log.lag.called(0.0, 0.04)
-    log.gossip.append(Vote(FAST, DIGEST, 2), None, 0.04)
-    assert log.gossip.due == pytest.approx(20 * 0.04)
+    log.gossip.append(fact, None, 0.04)
+    assert log.gossip.due == pytest.approx(times * 0.04)
 
 
 def test_the_words_of_several_observers_travel_as_one() -> None:
