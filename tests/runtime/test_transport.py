@@ -167,7 +167,7 @@ async def test_failures_do_not_spin() -> None:
         began = asyncio.get_running_loop().time()
         a.say(nobody)
         await until(lambda: len(a.failures) >= 5)
-        assert asyncio.get_running_loop().time() - began >= 4 * transport.REOPEN
+        assert asyncio.get_running_loop().time() - began >= 4 * streams.REOPEN
         a.transport._failed = again
 
 
