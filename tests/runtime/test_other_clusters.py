@@ -68,6 +68,7 @@ async def test_an_eviction_is_told_and_the_member_comes_back_as_another() -> Non
         await until_all_agree([a, *rest, victim])
         assert victim.node_id != before
         at = next(at for at, event in enumerate(events) if isinstance(event, Evicted))
+        await until(lambda: len(events) > at + 1)  # told on another thread than the view is set
         evicted, back = events[at : at + 2]
         assert isinstance(evicted, Evicted)
         assert (evicted.cluster_id, evicted.rejoining) == (view.cluster_id, True)
