@@ -67,7 +67,7 @@ def test_it_passes_on_what_it_is_given() -> None:
         "merge": True, "bootstrap_expect": 3, "cluster_id": "ab" * 16,
     }  # fmt: skip
     of: dict[str, object] = vars(rapid.Cluster("0.0.0.0:7", **given))  # type: ignore[arg-type]  # of many types
-    ours: dict[str, object] = vars(blocking.Cluster("0.0.0.0:7", **given)._cluster)  # type: ignore[arg-type]
+    ours: dict[str, object] = vars(blocking.Cluster("0.0.0.0:7", **given)._cluster)  # type: ignore[arg-type]  # too
     names = {f"_{name}" for name in inspect.signature(rapid.Cluster).parameters}
     assert {name: ours[name] for name in names} == {name: of[name] for name in names}
 
@@ -80,7 +80,7 @@ def test_members_come_and_go() -> None:
         first = third.start()
         assert first == third.view
         assert a.wait_for(predicate=lambda view: third.endpoint in view, timeout=10) == third.view
-        assert third.node_id == third.view.member(third.endpoint).node_id  # type: ignore[union-attr]
+        assert third.node_id == third.view.member(third.endpoint).node_id  # type: ignore[union-attr]  # it is in
         third.leave()
         assert a.wait_for(predicate=lambda view: view.size == 2, timeout=10).version == first.version + 1
         assert a.stats.total()

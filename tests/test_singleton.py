@@ -737,7 +737,7 @@ async def test_the_guides_shards_are_held_twice_and_handed_over(guide: dict[str,
 
         for count in range(1, 4):
             await enter()
-            await until(lambda count=count: sum(map(len, held)) == min(count, 2) * 256)  # type: ignore[misc]
+            await until(lambda count=count: sum(map(len, held)) == min(count, 2) * 256)  # type: ignore[misc]  # a default
         assert all(any(shard in mine for mine in held) for shard in guide["SHARDS"])
         view = await clusters[0].wait_for(3)
         assert {guide["describe"](cluster.view) for cluster in clusters} == {guide["describe"](view)}

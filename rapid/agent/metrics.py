@@ -1,28 +1,24 @@
-"""Prometheus' format for ``/metrics``, where that integration is installed."""
+"""Prometheus' format for ``/metrics``, where prometheus_client is installed."""
 
 from __future__ import annotations
-
-from importlib import import_module
 
 from rapid.agent.admin import Exposition
 from rapid.cluster import Cluster
 
-INTEGRATION = "rapid.integrations.prometheus"
-_NEEDED = ("prometheus_client", "rapid.integrations", INTEGRATION)
-
 
 def exposition_of(cluster: Cluster) -> Exposition | None:
-    """Gives a cluster's metrics as text; None without the integration: counters are plain JSON then.
+    """Gives a cluster's metrics as text; None without that package: counters are plain JSON then.
 
     To be called on an event loop, before the cluster starts.
     """
     try:
-        integration = import_module(INTEGRATION)
-        client = import_module("prometheus_client")
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+        from rapid.integrations.prometheus import ClusterCollector
     except ModuleNotFoundError as missing:
-        if missing.name not in _NEEDED:
+        if missing.name != "prometheus_client":
             raise
         return None
-    registry = client.CollectorRegistry()
-    registry.register(integration.ClusterCollector(cluster))
-    return lambda: (client.generate_latest(registry), client.CONTENT_TYPE_LATEST)
+    registry = CollectorRegistry()
+    registry.register(ClusterCollector(cluster))
+    return lambda: (generate_latest(registry), CONTENT_TYPE_LATEST)

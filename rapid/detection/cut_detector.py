@@ -170,8 +170,10 @@ class CutDetector:
 
         In a small cluster one alone may hold ``l`` rings of a subject, or even ``h``.
         """
+        if tally.up:
+            return True
         said = tally.accusers
-        return tally.up or len(said) > 1 or len(said) == len(set(tally.watchers))
+        return len(said) > 1 or len(said) == len(set(tally.watchers))
 
     def doubt(self, tally: Tally) -> None:
         """A single observer's word has found no other for so long: it counts no more until it does."""
@@ -227,12 +229,14 @@ class CutDetector:
 
     def _blocked(self) -> bool:
         """Whether something is unstable, other than by the lone word of one who is to go itself."""
-        going = {process[0] for process in self._stable if not self._tallies[process].up}
+        lone: set[Endpoint] = set()
         for process in self._unstable:
             tally = self._tallies[process]
-            if self.corroborated(tally) or not tally.accusers <= going:
+            if self.corroborated(tally):
                 return True
-        return False
+            lone |= tally.accusers
+        going = {process[0] for process in self._stable if not self._tallies[process].up} if lone else set()
+        return not lone <= going
 
     def _watchers(self, endpoint: Endpoint, up: bool) -> tuple[Endpoint, ...]:
         """Who reports this subject on each ring."""

@@ -17,7 +17,7 @@ from rapid.proto.codec import Encoder
 from rapid.proto.frames import FrameReader, Held
 from rapid.protocol.messages import Message
 from rapid.runtime.credentials import Credentials
-from rapid.runtime.streams import METHOD, RECEIVE_SLACK, REOPEN, InboundStream, OutboundStream, Stream, target
+from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream, target
 from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 
@@ -141,8 +141,8 @@ class Transport:
             return
         stream = self._outbound.pop(to, None)
         if stream is None:
-            since = self._failures.get(to, (0.0, ""))[0]
-            stream = OutboundStream(self, to, opens_at=since + REOPEN)
+            failed_at, _ = self._failures.get(to, (None, ""))
+            stream = OutboundStream(self, to, failed_at=failed_at)
             if len(self._outbound) >= STREAMS_LIMIT:
                 self.stats["streams closed for others"] += 1
                 self._outbound.pop(next(iter(self._outbound))).close()

@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from rapid import Cluster, Settings
-from rapid.agent.metrics import INTEGRATION, exposition_of
+from rapid.agent.metrics import exposition_of
 
 
 async def test_prometheus_is_given_a_members_metrics() -> None:
-    pytest.importorskip(INTEGRATION, reason=f"{INTEGRATION} or what it needs is not installed")
+    pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
     cluster = Cluster("127.0.0.1:0", settings=Settings.local())
     exposition = exposition_of(cluster)
     assert exposition is not None
@@ -22,5 +22,5 @@ async def test_prometheus_is_given_a_members_metrics() -> None:
 
 
 def test_without_the_integration_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, INTEGRATION, None)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
     assert exposition_of(Cluster("127.0.0.1:0")) is None

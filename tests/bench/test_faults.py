@@ -110,8 +110,7 @@ class TestRemovals:
         ids=["members are listed", "removals are listed"],
     )  # fmt: skip
     def test_who_is_gone(self, lines: tuple[str, str]) -> None:
-        # nothing of the process itself is asked for
-        agent = Agent("a", None)  # type: ignore[arg-type]
+        agent = Agent("a", None)  # type: ignore[arg-type]  # nothing of the process itself is asked for
         for line in lines:
             agent.take(line.encode())
         assert [view.removed for view in agent.views] == [(), ("b:1", "c:1")]

@@ -43,7 +43,7 @@ async def test_another_cluster_is_told_of_once() -> None:
         seeds.append(str(other.endpoint))
         await until(lambda: one.stats["seeds probed"] > 10)
         for own, met, events in ((one, other, changes), (other, one, others)):
-            await until(lambda: any(isinstance(event, OtherCluster) for event in events))  # noqa: B023
+            await until(lambda: any(isinstance(event, OtherCluster) for event in events))  # noqa: B023 - it ends with its turn
             [event] = [event for event in events if isinstance(event, OtherCluster)]
             assert event == OtherCluster(met.endpoint, met.view.cluster_id, 1, merging=False)
             assert own.view.endpoints == (own.endpoint,)
