@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from rapid.view import QuorumLost
 from .stub import Stub, at, member
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Page, Route
 
 playwright = pytest.importorskip(
     "playwright.async_api", reason="the package playwright, which drives the browser, is not installed"
@@ -92,6 +93,29 @@ async def test_changes_and_alerts_as_they_come() -> None:
         await playwright.expect(page.locator("#alerts li")).to_contain_text("leaving on 1 of 10 rings")
         stub.events.append(stub.record.changed(QuorumLost(3)))
         await text(page, "#standing", "without quorum")
+
+
+async def test_an_alert_is_kept_that_comes_before_an_older_answer() -> None:
+    stub = Stub()
+    stub.change(member(number) for number in range(20))
+    async with shown(stub) as page:
+        await count(page, "#members tr", 20)
+        answered, arrived = asyncio.Event(), asyncio.Event()
+
+        async def slowly(route: Route) -> None:
+            answer = await route.fetch()
+            answered.set()
+            await arrived.wait()
+            await route.fulfill(response=answer)
+
+        await page.route("**/view", slowly)
+        stub.events.append(stub.record.changed(QuorumLost(1)))
+        await answered.wait()
+        stub.alert(at(7), range(4))
+        await count(page, "tr.reported", 1)
+        arrived.set()
+        await text(page, "#standing", "without quorum")
+        await count(page, "tr.reported", 1)
 
 
 async def test_a_member_is_looked_at() -> None:
