@@ -18,6 +18,9 @@ from rapid.agent.sources import configured
 from rapid.errors import EndpointError, MetadataError, RapidError, SettingsError
 from rapid.log import configured_by
 
+FEWER_THREADS = "-event_engine_client,-event_engine_listener,-event_engine_callback_cq"
+"""gRPC's experiments that an agent does without: a message is passed on between fewer threads."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rapid agent``."""
@@ -148,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
         signal.signal(number, _end)
     # standard output is for the views
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_EXPERIMENTS", FEWER_THREADS)
     configured_by(_configure_log)
     report = _print_json if args.json else _print_text
     try:

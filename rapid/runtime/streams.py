@@ -15,6 +15,7 @@ from rapid.errors import IdentityError, WireError
 from rapid.overlay.member import Endpoint
 from rapid.proto.frames import MESSAGE_LIMIT, FrameReader, FrameWriter
 from rapid.runtime.credentials import described, handshake_trouble, presented
+from rapid.runtime.patience import Patience
 from rapid.runtime.tls import covers, name_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Stream:
         self._reader = FrameReader(transport.settings.message_limit, held=transport.held)
         self._writer = FrameWriter(transport.me, transport.settings.message_limit)
         self._sender: Endpoint | None = None
+        self._unread = Patience(WRITE_TIMEOUT)
         self.writing: asyncio.Task[None] | None = None
         self.closed = False
         self.last_put = 0.0
@@ -109,7 +111,10 @@ class Stream:
         """
         try:
             while True:
-                async with asyncio.timeout(STALLED if self._reader.unfinished else None):
+                if self._reader.unfinished:
+                    async with asyncio.timeout(STALLED):
+                        frame = await call.read()
+                else:
                     frame = await call.read()
                 if frame is grpc.aio.EOF:
                     return
@@ -125,17 +130,16 @@ class Stream:
         stats = self._transport.stats
         for frame in self._writer.frames(self._queue):
             stats["dropped:frame"] += 1  # until it is written
-            async with asyncio.timeout(WRITE_TIMEOUT):
+            with self._unread:
                 await call.write(frame)
             stats["dropped:frame"] -= 1
             stats["frames sent"] += 1
             stats["bytes sent"] += len(frame)
 
-    def _break_off(self) -> None:
+    def _end(self) -> None:
+        """Nothing is written any more; what still waits is counted."""
         self.closed = True
-        self._drop_queue()
-
-    def _drop_queue(self) -> None:
+        self._unread.close()
         if self._queue:
             self._transport.stats["dropped:stream"] += len(self._queue)
             self._queue.clear()
@@ -163,10 +167,9 @@ class InboundStream(Stream):
         except _ENDED:
             self._transport.stats["streams broken"] += 1
         finally:
-            self.closed = True
+            self._end()
             if self.writing is not None:
                 self.writing.cancel()
-            self._drop_queue()
 
     def _vouch(self, sender: Endpoint) -> None:
         names = presented(self._context)
@@ -177,12 +180,12 @@ class InboundStream(Stream):
         try:
             await self._write_queue(self._context)
         except TimeoutError:
-            self._break_off()
+            self._end()
             # else a peer that comes to life again would speak and hear nothing; told once it has room
             with contextlib.suppress(grpc.aio.AbortError, *_ENDED):
                 await self._context.abort(grpc.StatusCode.UNAVAILABLE, "replies are not read: timed out")
         except _ENDED:
-            self._break_off()
+            self._end()
         finally:
             self.writing = None
 
@@ -206,8 +209,7 @@ class OutboundStream(Stream):
         """End the stream without a word to the transport."""
         if self.closed:
             return
-        self.closed = True
-        self._drop_queue()
+        self._end()
         for task in (self.writing, self._reading):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
