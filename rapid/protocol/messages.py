@@ -86,7 +86,7 @@ class JoinRequest:
 
 @dataclass(slots=True)
 class JoinReply:
-    """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), or who cannot reach it
+    """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), or who turns it away
     (UNREACHABLE), else none.
 
     ``node_id`` is the sender's; ``attempt`` that of the request, 0 where there was none; ``holders``
