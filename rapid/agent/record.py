@@ -39,11 +39,13 @@ Origin = tuple[str, int]
 class Record:
     """Fed with every change and every alert, in order, by one thread; bounded.
 
-    ``k`` is the number of rings. All that it tells is made of JSON.
+    ``k`` is the number of rings, ``judge`` describes the one by which this member judges. All that it
+    tells is made of JSON.
     """
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, judge: str) -> None:
         self.k = k
+        self.judge = judge
         self.view: View | None = None
         self.standing = "joining"
         """What this process is: ``joining``, ``member``, ``without quorum``, ``evicted`` or ``merging``."""
@@ -107,7 +109,10 @@ class Record:
         return self._drawn[1]
 
     def why(self, endpoint: Endpoint) -> dict[str, Any]:
-        """What is known of an address: who is a member there, and each removal, the latest first."""
+        """What is known of an address: who is a member there, and each removal, the latest first.
+
+        ``judge`` is this member's own; that of an observer is its own affair.
+        """
         member = self.view.member(endpoint) if self.view is not None else None
         return {
             "endpoint": str(endpoint),
@@ -118,6 +123,7 @@ class Record:
             "removals": [
                 removal for removal in reversed(self._removals) if removal["endpoint"] == str(endpoint)
             ],
+            "judge": self.judge,
         }
 
     def _gone(self, t: float, view: View, removed: Iterable[Removal], *, skipped: int) -> None:

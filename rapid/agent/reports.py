@@ -62,13 +62,14 @@ def as_report(change: Change) -> Report:
 
 
 def as_alert(t: float, alert: Alert) -> Report:
-    """What is told of one observer's word."""
+    """What is told of one observer's word; its ``ground`` is None where none is given."""
     return {
         "t": t,
         "observer": str(alert.observer),
         "subject": str(alert.subject.endpoint),
         "node_id": str(alert.subject.node_id),
         "status": alert.status.name.lower(),
+        "ground": alert.ground.name.lower() if alert.ground else None,
         "rings": [ring for ring in range(alert.rings.bit_length()) if alert.rings >> ring & 1],
     }
 
@@ -81,6 +82,12 @@ def as_text(report: Report) -> str:
 def stamp(t: float) -> str:
     """The time of day, to the millisecond."""
     return f"{time.strftime('%H:%M:%S', time.localtime(t))}.{int(t % 1 * 1000):03}"
+
+
+def said(alert: Report) -> str:
+    """What an observer says, and on what ground, in a word or two."""
+    status, ground = alert["status"], alert["ground"]
+    return f"{status} ({ground})" if ground else str(status)
 
 
 def _told(report: Report) -> str:
@@ -101,9 +108,8 @@ def _told(report: Report) -> str:
 def _of_each_subject(alerts: Iterable[Report]) -> str:
     rings: dict[tuple[str, str], int] = {}
     for alert in alerts:
-        key = (alert["subject"], alert["status"])
+        key = (alert["subject"], said(alert))
         rings[key] = rings.get(key, 0) + len(alert["rings"])
     return ", ".join(
-        f"{subject} {status} on {count} ring{'s' * (count != 1)}"
-        for (subject, status), count in rings.items()
+        f"{subject} {word} on {count} ring{'s' * (count != 1)}" for (subject, word), count in rings.items()
     )

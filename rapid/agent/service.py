@@ -15,6 +15,7 @@ from rapid.agent.events import Events
 from rapid.agent.record import Record
 from rapid.agent.reports import Report, now
 from rapid.detection.alert import Alert
+from rapid.detection.judge import Windowed
 from rapid.errors import LeaveTimeout, SettingsError, StateError
 from rapid.overlay.configuration import Configuration as Membership
 from rapid.overlay.member import Endpoint, NodeId
@@ -33,7 +34,9 @@ class Agent:
 
     def __init__(self, configuration: Configuration, report: Print) -> None:
         self._cluster = configuration.cluster()
-        self._record = Record(configuration.as_settings().k)
+        settings = configuration.as_settings()
+        # an agent takes no other judge
+        self._record = Record(settings.k, repr(Windowed(settings.window, settings.failures)))
         self._events = Events()
         self._report = report
         self._heard: list[Report] = []

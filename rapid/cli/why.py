@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from rapid.agent.reports import stamp
+from rapid.agent.reports import said, stamp
 from rapid.cli import remote
 from rapid.errors import EndpointError
 from rapid.overlay.member import Endpoint
@@ -15,8 +15,8 @@ from rapid.overlay.member import Endpoint
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rapid why``."""
     parser.description = (
-        "Print why a member was removed: which of its observers reported it, on which rings, when and as"
-        " what. Ask an agent that was a member then; what it remembers is bounded."
+        "Print why a member was removed: which of its observers reported it, on which rings, when, as what"
+        " and on what ground. Ask an agent that was a member then; what it remembers is bounded."
     )
     remote.configure(parser)
     parser.add_argument("endpoint", metavar="HOST:PORT", help="the member's address, as others know it")
@@ -50,6 +50,7 @@ def as_text(answer: remote.Answer) -> str:
         lines += _removal(removal)
     if not answer["removals"]:
         lines.append("no removal of it is remembered")
+    lines.append(f"the member asked judges by {answer['judge']}, others by judges of their own")
     return "\n".join(lines)
 
 
@@ -71,8 +72,9 @@ def _removal(removal: dict[str, Any]) -> list[str]:
 
 def _table(reports: list[dict[str, Any]]) -> list[str]:
     width = max(len(report["observer"]) for report in reports)
+    room = max(len(said(report)) for report in reports)
     return [
-        f"  {stamp(report['t'])}  {report['observer']:<{width}}  {report['status']:<7}  "
+        f"  {stamp(report['t'])}  {report['observer']:<{width}}  {said(report):<{room}}  "
         f"ring{'s' * (len(report['rings']) != 1)} {', '.join(map(str, report['rings']))}"
         for report in reports
     ]

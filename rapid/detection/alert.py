@@ -19,10 +19,28 @@ class Status(IntEnum):
     """A member goes on purpose; tallied together with DOWN."""
 
 
+class Ground(IntEnum):
+    """Why an observer says that a member is down, or lets no joiner in. Nothing is decided by it."""
+
+    UNSTATED = 0
+    """None is given: joiners and leavers need none, and one of another version may not be known here."""
+    SILENT = 1
+    """Probes went unanswered."""
+    REFUSED = 2
+    """The host refused or reset connections: no such process listens."""
+    UNHEALTHY = 3
+    """The observer's application has a check of its own, which failed or took too long."""
+    REPLACED = 4
+    """Another process answers at the address, or this one in another cluster."""
+    REINFORCED = 5
+    """The observer has no verdict of its own: it echoes what enough others say (paper section 4.2)."""
+
+
 class Alert(NamedTuple):
     """Irrevocable within its epoch. ``rings`` is a bitmap: bit k is ring k, whose observer says so.
 
-    ``observer`` is None where the words of several are passed on as one: the rings name them.
+    ``observer`` is None where the words of several are passed on as one: the rings name them, and all of
+    them have the same ``ground``, which adds nothing to what is said: the same on another ground is not new.
     ``subject`` carries the node id; its metadata counts for UP alone and is empty otherwise.
     """
 
@@ -30,3 +48,4 @@ class Alert(NamedTuple):
     subject: Member
     status: Status
     rings: int
+    ground: Ground = Ground.UNSTATED

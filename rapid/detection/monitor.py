@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 from math import floor, inf
 from random import Random
 
+from rapid.detection.alert import Ground
 from rapid.detection.cut_detector import ring_bits
 from rapid.detection.judge import Judge, MakeJudge
 from rapid.detection.lag import Lag
@@ -27,8 +28,8 @@ class Edge:
     """One subject and the rings on which it is watched."""
 
     __slots__ = (
-        "acked", "at", "grace", "judge", "outcomes", "passed", "phase", "refusing", "replaced", "rings",
-        "sent_at", "sequence", "subject",
+        "acked", "at", "failed_by", "grace", "judge", "outcomes", "passed", "phase", "refusing", "replaced",
+        "rings", "sent_at", "sequence", "subject",
     )  # fmt: skip
 
     def __init__(self, subject: Member, rings: int, judge: Judge, at: float) -> None:
@@ -50,10 +51,22 @@ class Edge:
         """The last word on this subject is its host's, that the process is gone."""
         self.replaced = False
         """Another process answers at the subject's address: this one is gone for certain."""
+        self.failed_by = Ground.UNSTATED
+        """What the last outcome that was a failure rests on."""
 
     @property
     def faulty(self) -> bool:
         return self.replaced or self.judge.faulty
+
+    @property
+    def ground(self) -> Ground:
+        """What the verdict rests on: the failure that tipped the scale, where they were of several kinds."""
+        return Ground.REPLACED if self.replaced else self.failed_by
+
+    @property
+    def missing(self) -> Ground:
+        """What a probe that fails now lacks: the ack, though it was asked for twice, or the check's word."""
+        return Ground.SILENT if self.phase == ASKED_TWICE and not self.acked else Ground.UNHEALTHY
 
     def record(self, answered: bool, now: float, interval: float) -> None:
         """An outcome, at the time of the edge's own clock: see :class:`Judge`."""
@@ -158,7 +171,7 @@ class Monitor:
             edge.passed = True
             self._conclude(edge, now)
         else:
-            self._fail(edge, now)
+            self._fail(edge, edge.missing, now)
 
     def refused(self, endpoint: Endpoint, now: float) -> None:
         """The host answered that no such process listens, or a connection to it was reset.
@@ -172,7 +185,7 @@ class Monitor:
             return
         first = not edge.refusing
         if edge.phase != IDLE:
-            self._fail(edge, now, refused=True)
+            self._fail(edge, Ground.REFUSED, now)
         else:
             edge.refusing = True
             if not edge.faulty:
@@ -206,7 +219,7 @@ class Monitor:
             if not edge.acked:
                 self._probe(edge)
         else:
-            self._fail(edge, now)
+            self._fail(edge, edge.missing, now)
 
     def _begin(self, edge: Edge, now: float) -> None:
         # no two probes of this process share a number, so no answer is taken for another's
@@ -229,10 +242,11 @@ class Monitor:
             edge.record(True, now, interval)
             self._rest(edge, max(now, self._tick(edge.sent_at + interval / 2)))
 
-    def _fail(self, edge: Edge, now: float, *, refused: bool = False) -> None:
+    def _fail(self, edge: Edge, ground: Ground, now: float) -> None:
         settings = self._settings
-        edge.refusing = refused
+        edge.refusing = refused = ground is Ground.REFUSED
         if refused or not edge.grace:
+            edge.failed_by = ground
             edge.record(False, now, settings.probe_interval)
         else:
             edge.grace -= 1

@@ -229,11 +229,18 @@ def _unpack_admitted(raw: pb.Admitted, sender: Endpoint) -> Admitted:
 
 
 def _pack_unreached(message: Unreached) -> pb.Unreached:
-    return pb.Unreached(joiner=values.endpoint(message.joiner), node_id=message.node_id)
+    return pb.Unreached(
+        joiner=values.endpoint(message.joiner), node_id=message.node_id, ground=message.ground
+    )
 
 
 def _unpack_unreached(raw: pb.Unreached, sender: Endpoint) -> Unreached:
-    return Unreached(sender, values.read_endpoint(raw.joiner), read_identifier(NodeId, raw.node_id))
+    return Unreached(
+        sender,
+        values.read_endpoint(raw.joiner),
+        read_identifier(NodeId, raw.node_id),
+        values.read_ground(raw.ground),
+    )
 
 
 def _pack_restarted(message: Restarted) -> pb.Restarted:

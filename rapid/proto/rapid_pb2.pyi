@@ -110,16 +110,18 @@ class Rank(_message.Message):
     def __init__(self, round: _Optional[int] = ..., coordinator: _Optional[int] = ...) -> None: ...
 
 class Alert(_message.Message):
-    __slots__ = ("observer", "subject", "status", "rings")
+    __slots__ = ("observer", "subject", "status", "rings", "ground")
     OBSERVER_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     RINGS_FIELD_NUMBER: _ClassVar[int]
+    GROUND_FIELD_NUMBER: _ClassVar[int]
     observer: Endpoint
     subject: Member
     status: int
     rings: int
-    def __init__(self, observer: _Optional[_Union[Endpoint, _Mapping]] = ..., subject: _Optional[_Union[Member, _Mapping]] = ..., status: _Optional[int] = ..., rings: _Optional[int] = ...) -> None: ...
+    ground: int
+    def __init__(self, observer: _Optional[_Union[Endpoint, _Mapping]] = ..., subject: _Optional[_Union[Member, _Mapping]] = ..., status: _Optional[int] = ..., rings: _Optional[int] = ..., ground: _Optional[int] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("rank",)
@@ -250,12 +252,14 @@ class Admitted(_message.Message):
     def __init__(self, cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Unreached(_message.Message):
-    __slots__ = ("joiner", "node_id")
+    __slots__ = ("joiner", "node_id", "ground")
     JOINER_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUND_FIELD_NUMBER: _ClassVar[int]
     joiner: Endpoint
     node_id: bytes
-    def __init__(self, joiner: _Optional[_Union[Endpoint, _Mapping]] = ..., node_id: _Optional[bytes] = ...) -> None: ...
+    ground: int
+    def __init__(self, joiner: _Optional[_Union[Endpoint, _Mapping]] = ..., node_id: _Optional[bytes] = ..., ground: _Optional[int] = ...) -> None: ...
 
 class Restarted(_message.Message):
     __slots__ = ("node_id",)

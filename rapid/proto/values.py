@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 from rapid.consensus.facts import ROUND_LIMIT, Rank
-from rapid.detection.alert import Alert, Status
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.errors import EndpointError, MetadataError, WireError
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import HOST_LIMIT, ClusterId, Endpoint, Identifier, Member, NodeId
@@ -60,6 +60,7 @@ VOTERS_LIMIT = MEMBERS_LIMIT // 8
 """Bytes of a bitmap of voters."""
 DETAIL_LIMIT = 1024
 
+_GROUNDS: Final = {int(ground): ground for ground in Ground}
 _Id = TypeVar("_Id", bound=Identifier)
 _Items = TypeVar("_Items", bound=Sized)
 
@@ -178,6 +179,7 @@ def alert(value: Alert) -> pb.Alert:
         subject=member(value.subject),
         status=value.status,
         rings=value.rings,
+        ground=value.ground,
     )
 
 
@@ -189,4 +191,9 @@ def read_alert(raw: pb.Alert) -> Alert:
     if not raw.rings:  # the field's type holds the bitmap below 2^32
         raise WireError(NUMBER)
     observer = read_endpoint(raw.observer) if raw.HasField("observer") else None
-    return Alert(observer, read_member(raw.subject), status, raw.rings)
+    return Alert(observer, read_member(raw.subject), status, raw.rings, read_ground(raw.ground))
+
+
+def read_ground(number: int) -> Ground:
+    """One that a later version has added is none here: nothing is decided by it."""
+    return _GROUNDS.get(number, Ground.UNSTATED)

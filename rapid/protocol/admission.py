@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from math import inf
 
+from rapid.detection.alert import Ground
 from rapid.overlay import footprint
 from rapid.overlay.member import Endpoint, Member
 from rapid.settings import Settings
@@ -18,7 +19,7 @@ ROOM = 32 * 1024 * 1024
 class Joiner:
     """A process that asked this member to observe it."""
 
-    __slots__ = ("answered", "attempts", "at", "member", "reached", "sponsor", "token", "version")
+    __slots__ = ("answered", "attempts", "at", "ground", "member", "reached", "sponsor", "token", "version")
 
     def __init__(self, member: Member, version: int, token: Hashable | None) -> None:
         self.member = member
@@ -27,6 +28,8 @@ class Joiner:
         self.token = token
         self.answered = False
         self.reached = False
+        self.ground = Ground.SILENT
+        """Why its probes fail, should they."""
         self.attempts = 0
         self.at = inf
 
@@ -35,6 +38,7 @@ class Joiner:
         self.member = member
         self.token = self.sponsor = None
         self.answered = self.reached = False
+        self.ground = Ground.SILENT
         self.attempts = 0
 
 
@@ -51,7 +55,7 @@ class Admission:
         settings: Settings,
         probe: Callable[[Member], None],
         reached: Callable[[Joiner], None],
-        unreachable: Callable[[Joiner, str], None],
+        unreachable: Callable[[Joiner, Ground], None],
         check: Callable[[Member], None] | None = None,
         room: int = ROOM,
     ) -> None:
@@ -124,6 +128,12 @@ class Admission:
         else:
             self._let_in(joiner)
 
+    def refused(self, endpoint: Endpoint) -> None:
+        """A connection to this address was refused: it is probed on, but that is why it does not answer."""
+        joiner = self._joiners.get(endpoint)
+        if joiner is not None:
+            joiner.ground = Ground.REFUSED
+
     def checked(self, endpoint: Endpoint, node_id: bytes, passed: bool) -> None:
         """The application has found this process well, or not."""
         joiner = self._joiners.get(endpoint)
@@ -133,7 +143,7 @@ class Admission:
             self._let_in(joiner)
         else:
             self._drop(joiner)
-            self._unreachable(joiner, "the prober finds it unwell")
+            self._unreachable(joiner, Ground.UNHEALTHY)
 
     def _let_in(self, joiner: Joiner) -> None:
         joiner.reached = True
@@ -159,7 +169,7 @@ class Admission:
                 continue
             if joiner.attempts >= ATTEMPTS:
                 self._drop(joiner)
-                self._unreachable(joiner, "its probes went unanswered")
+                self._unreachable(joiner, joiner.ground)
                 continue
             joiner.attempts += 1
             if joiner.attempts > 1:

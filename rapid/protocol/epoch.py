@@ -10,7 +10,7 @@ from random import Random
 from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Promise, Rank
 from rapid.consensus.instance import Instance
 from rapid.consensus.quorum import classic_quorum, tolerance
-from rapid.detection.alert import Alert, Status
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.detection.cut_detector import CutDetector, Tally, ring_bits
 from rapid.detection.lag import Lag
 from rapid.overlay import footprint
@@ -107,7 +107,14 @@ class Epoch:
         digest = self.instance.decided
         return None if digest is None else self.bodies.get(digest)
 
-    def alert(self, subject: Member, status: Status, rings: int, now: float) -> None:
+    def alert(
+        self,
+        subject: Member,
+        status: Status,
+        rings: int,
+        now: float,
+        ground: Ground = Ground.UNSTATED,
+    ) -> None:
         """This member's own word; what it has said before in this epoch is not said again."""
         key = (Member(subject.endpoint, subject.node_id), status is Status.UP)
         said = self._own.get(key, 0)
@@ -123,7 +130,7 @@ class Epoch:
             if down >= self._settings.h and self._quorum_at == inf:
                 # nearly all that this member observes is silent: it may be alone, and learn of nothing
                 self._quorum_at = now + self._settings.quorum_timeout
-        self.batch.add(Alert(self._me, subject, status, rings & ~said), now)
+        self.batch.add(Alert(self._me, subject, status, rings & ~said, ground), now)
 
     def receive(self, facts: Facts, now: float) -> None:
         """Merge what a peer knows of this epoch."""
@@ -249,7 +256,7 @@ class Epoch:
                 if tally.up:
                     self._observe(tally.subject)
                 else:
-                    self.alert(tally.subject, Status.DOWN, rings, now)
+                    self.alert(tally.subject, Status.DOWN, rings, now, Ground.REINFORCED)
         self._evaluate(now)
 
     def _yield(self, now: float) -> None:

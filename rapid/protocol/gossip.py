@@ -9,7 +9,7 @@ import xxhash
 
 from rapid.consensus.facts import Accept, Prepare, Promise, Rank, Vote
 from rapid.consensus.instance import Statement
-from rapid.detection.alert import Alert, Status
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.detection.lag import Lag
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint, NodeId
@@ -70,6 +70,7 @@ class Gossip:
         """A fact that was not known here before; ``source`` told it, None when it is our own."""
         if isinstance(fact, Alert):
             subject = fact.subject
+            # without the ground: what was said on two is still the same
             name = (subject.endpoint, bytes(subject.node_id), int(fact.status))
             self.digest ^= _mark(name, fact.rings)
         elif isinstance(fact, Cut):
@@ -142,7 +143,7 @@ class Gossip:
 
     def _batch(self, span: Sequence[tuple[Fact, Endpoint | None]], complete: bool = False) -> Facts | None:
         """These facts without those that were forgotten; None when none are left."""
-        alerts: dict[tuple[Endpoint, NodeId, Status], Alert] = {}
+        alerts: dict[tuple[Endpoint, NodeId, Status, Ground], Alert] = {}
         proposals: list[Cut] = []
         prepares: list[Prepare] = []
         accepts: list[Accept] = []
@@ -150,7 +151,7 @@ class Gossip:
         votes: dict[Vote, int] = {}
         for fact, _ in span:
             if isinstance(fact, Alert):
-                about = (fact.subject.endpoint, fact.subject.node_id, fact.status)
+                about = (fact.subject.endpoint, fact.subject.node_id, fact.status, fact.ground)
                 other = alerts.setdefault(about, fact)
                 if other is not fact:
                     observer = fact.observer if fact.observer == other.observer else None

@@ -85,7 +85,8 @@ class Joining:
         self._observed_until = -inf
         self._sponsor: Endpoint | None = None
         """Who passes the request to the observers on."""
-        self._blind: dict[Endpoint, None] = {}
+        self._blind: dict[Endpoint, str] = {}
+        """The observers that do not let this process in, and why."""
         self._admitted: Admitted | None = None
         self._trouble = "no seed answered"
         self.discovered(seeds)
@@ -182,7 +183,7 @@ class Joining:
             self._welcomed(reply, reply.cluster_id, now)
         elif reply.standing is Standing.UNREACHABLE:
             # too few may be left to let this process in: they all look again, after a while
-            self._blind.update(dict.fromkeys(reply.observers))
+            self._blind.update(dict.fromkeys(reply.observers, reply.detail))
             pause = self._settings.join_attempt * (0.5 + self._rng.random())
             self._observed_until = min(self._observed_until, now + pause)
             self._until(self._observed_until, now)
@@ -283,8 +284,11 @@ class Joining:
     def _reason(self) -> str:
         if not self._blind:
             return self._trouble
-        blind = ", ".join(map(str, self._blind))
-        return f"{self._trouble}: {self._member.endpoint} cannot be reached by its observers {blind}"
+        reasons: dict[str, list[str]] = {}
+        for observer, reason in self._blind.items():
+            reasons.setdefault(reason, []).append(str(observer))
+        by = " and by ".join(f"{', '.join(observers)} ({reason})" for reason, observers in reasons.items())
+        return f"{self._trouble}: {self._member.endpoint} was turned away by its observers {by}"
 
     def _give_up(self, reason: str) -> None:
         self._end(lambda: self._failed(reason))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from rapid.consensus.facts import Accept, Prepare, Promise, Vote
-from rapid.detection.alert import Alert
+from rapid.detection.alert import Alert, Ground
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
@@ -29,7 +29,8 @@ class Standing(IntEnum):
     INCOMPATIBLE = 4
     """Protocol version, K, H, L or the cluster differ; ``detail`` says which."""
     UNREACHABLE = 5
-    """The observer could not reach the joiner at the address it gave."""
+    """The observer could not reach the joiner at the address it gave, or its application finds it unhealthy;
+    ``detail`` says which."""
     FOLLOWING = 6
     """In no cluster yet, and it lets the process that asks found one: it founds none for a while."""
 
@@ -85,7 +86,7 @@ class JoinRequest:
 
 @dataclass(slots=True)
 class JoinReply:
-    """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), or who cannot reach it
+    """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), or who turns it away
     (UNREACHABLE), else none.
 
     ``node_id`` is the sender's; ``attempt`` that of the request, 0 where there was none; ``holders``
@@ -128,11 +129,12 @@ class Admitted:
 
 @dataclass(slots=True)
 class Unreached:
-    """An observer's to a sponsor: your joiner does not answer me."""
+    """An observer's to a sponsor: I do not let your joiner in, on this ground."""
 
     sender: Endpoint
     joiner: Endpoint
     node_id: NodeId
+    ground: Ground = Ground.UNSTATED
 
 
 @dataclass(slots=True)

@@ -269,6 +269,7 @@ class Node:
             self._joining.unreachable(endpoint, now)
         if refused:
             self._monitor.refused(endpoint, now)
+            self._reception.refused(endpoint)
         self._settle(now)
 
     def checked(self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float) -> None:
@@ -543,7 +544,7 @@ class Node:
 
     def _edge_faulty(self, edge: Edge) -> None:
         if self._epoch is not None:
-            self._epoch.alert(edge.subject, Status.DOWN, edge.rings, self._now)
+            self._epoch.alert(edge.subject, Status.DOWN, edge.rings, self._now, edge.ground)
 
     def _compare(self, peer: Endpoint, cluster_id: ClusterId | None, version: int, size: int) -> bool:
         """Whether the peer is in the same epoch; who is ahead is asked for what was missed here."""

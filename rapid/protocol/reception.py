@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from math import inf
 
-from rapid.detection.alert import Status
+from rapid.detection.alert import Ground, Status
 from rapid.detection.cut_detector import ring_bits
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Endpoint, Member, NodeId
@@ -25,6 +25,13 @@ from rapid.protocol.messages import (
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.sponsorship import Guest, Sponsorship
 from rapid.settings import Settings
+
+REASONS = {
+    Ground.SILENT: "its probes went unanswered",
+    Ground.REFUSED: "its host refused the connection",
+    Ground.UNHEALTHY: "the application's prober finds it unhealthy",
+}
+"""What a joiner is told by an observer that does not let it in; of another version, it may have others."""
 
 
 class Reception:
@@ -66,6 +73,10 @@ class Reception:
         """An ack came, perhaps of a joiner."""
         self._now = now
         self._admission.answered(endpoint, node_id)
+
+    def refused(self, endpoint: Endpoint) -> None:
+        """A connection to this address was refused, perhaps a joiner's."""
+        self._admission.refused(endpoint)
 
     def checked(self, endpoint: Endpoint, node_id: NodeId, passed: bool, now: float) -> None:
         """The application's word on a process, perhaps a joiner."""
@@ -210,7 +221,7 @@ class Reception:
         if guest is None or self._epoch is None or word.sender not in self._epoch.configuration:
             self._outbox.reject("word of a joiner that is not waiting here", word.sender)
         else:
-            self._refuse_unreached(guest.token, word.joiner, "its probes went unanswered", word.sender)
+            self._refuse_unreached(guest.token, word.joiner, word.ground, word.sender)
 
     def _admit(
         self,
@@ -234,16 +245,16 @@ class Reception:
             if self._admission.expects_more:
                 epoch.batch.expect_more(self._now)
 
-    def _unreachable(self, joiner: Joiner, detail: str) -> None:
+    def _unreachable(self, joiner: Joiner, ground: Ground) -> None:
         self._outbox.stats["unreachable joiners"] += 1
         member, sponsor = joiner.member, joiner.sponsor
         if joiner.token is not None:
-            self._refuse_unreached(joiner.token, member.endpoint, detail, self._me)
+            self._refuse_unreached(joiner.token, member.endpoint, ground, self._me)
         elif sponsor == self._me:
             if (guest := self._sponsorship.guest(member.endpoint, member.node_id)) is not None:
-                self._refuse_unreached(guest.token, member.endpoint, detail, self._me)
+                self._refuse_unreached(guest.token, member.endpoint, ground, self._me)
         elif sponsor is not None:
-            self._outbox.send(sponsor, Unreached(self._me, member.endpoint, member.node_id))
+            self._outbox.send(sponsor, Unreached(self._me, member.endpoint, member.node_id, ground))
 
     def _welcome(self, joiner: Endpoint, mine: Configuration, attempt: int = 0) -> JoinReply:
         detail = "its quorum is lost" if self._epoch is not None and self._epoch.quorum_lost else ""
@@ -253,8 +264,9 @@ class Reception:
         )  # fmt: skip
 
     def _refuse_unreached(
-        self, token: Hashable | None, joiner: Endpoint, detail: str, observer: Endpoint
+        self, token: Hashable | None, joiner: Endpoint, ground: Ground, observer: Endpoint
     ) -> None:
+        detail = REASONS.get(ground, "on a ground that is not known")
         self._refuse(token, joiner, Standing.UNREACHABLE, detail, observers=(observer,))
 
     def _refuse(

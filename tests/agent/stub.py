@@ -14,7 +14,7 @@ from rapid.agent.guard import Guard
 from rapid.agent.record import Record
 from rapid.agent.reports import now
 from rapid.agent.server import bound, serving
-from rapid.detection.alert import Alert, Status
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId
 from rapid.telling import view_of
@@ -35,7 +35,7 @@ class Stub:
     """A cluster of invented members as one of them, the first, is told of it."""
 
     def __init__(self) -> None:
-        self.record = Record(k=10)
+        self.record = Record(k=10, judge="Windowed(window=10, failures=4)")
         self.events = Events()
         self.configuration: Configuration | None = None
         self.commands: list[str] = []
@@ -80,7 +80,13 @@ class Stub:
         self.events.append(self.record.changed(ViewChange(view, came, tuple(gone))))
         return view
 
-    def alert(self, subject: Endpoint, rings: Iterable[int], status: Status = Status.DOWN) -> None:
+    def alert(
+        self,
+        subject: Endpoint,
+        rings: Iterable[int],
+        status: Status = Status.DOWN,
+        ground: Ground = Ground.UNSTATED,
+    ) -> None:
         """What the observers on these rings say, each for itself."""
         configuration = self.configuration
         assert configuration is not None
@@ -88,7 +94,8 @@ class Stub:
         assert whom is not None
         observers = configuration.observers(subject)
         for ring in rings:
-            alert = Alert(observers[ring], Member(whom.endpoint, whom.node_id), status, 1 << ring)
+            about = Member(whom.endpoint, whom.node_id)
+            alert = Alert(observers[ring], about, status, 1 << ring, ground)
             origin = (str(configuration.cluster_id), configuration.version)
             told = {**self.record.alerted(origin, alert), "version": configuration.version}
             self.events.append(now("alerts", alerts=[told]))

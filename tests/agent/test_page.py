@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rapid.detection.alert import Status
+from rapid.detection.alert import Ground, Status
 from rapid.view import QuorumLost
 
 from .stub import Stub, at, member
@@ -77,9 +77,11 @@ async def test_changes_and_alerts_as_they_come() -> None:
     stub.change(member(number) for number in range(20))
     async with shown(stub) as page:
         await count(page, "#members tr", 20)
-        stub.alert(at(7), range(4))
+        stub.alert(at(7), range(4), ground=Ground.SILENT)
         alert = page.locator(f"#alerts li[data-subject='{at(7)}']")
-        await playwright.expect(alert).to_contain_text("down on 4 of 10 rings")
+        await playwright.expect(alert).to_contain_text("down (silent) on 4 of 10 rings")
+        stub.alert(at(7), [4], ground=Ground.REFUSED)
+        await playwright.expect(alert).to_contain_text("down (silent, refused) on 5 of 10 rings")
         await count(page, "tr.reported", 1)
         stub.change(removed=[at(7)])
         await count(page, "#members tr", 19)

@@ -9,7 +9,7 @@ import pytest
 from rapid import Evicted, OtherCluster, QuorumLost, QuorumRestored, ViewsSkipped
 from rapid.agent import record as room
 from rapid.agent.record import Record
-from rapid.detection.alert import Alert, Status
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.overlay.configuration import Configuration
 from rapid.telling import view_of
 
@@ -40,6 +40,19 @@ def test_who_reported_a_member_that_is_gone() -> None:
     assert stub.record.why(at(4))["removals"] == []
     assert stub.record.alerts == []
     json.dumps(why)
+
+
+def test_on_what_ground_each_observer_reported() -> None:
+    stub = formed(6)
+    for ring, ground in enumerate(Ground):
+        stub.alert(at(2), [ring], ground=ground)
+    told = [None, "silent", "refused", "unhealthy", "replaced", "reinforced"]
+    assert [alert["ground"] for alert in stub.record.alerts] == told
+    assert [alert["ground"] for alert in stub.record.why(at(2))["alerts"]] == told
+    stub.change(removed=[at(2)])
+    why = stub.record.why(at(2))
+    assert [report["ground"] for report in why["removals"][0]["reports"]] == told
+    assert why["judge"] == "Windowed(window=10, failures=4)"
 
 
 def test_only_this_life_of_an_address_is_meant() -> None:
@@ -125,7 +138,7 @@ def test_the_rings_are_those_of_the_protocol() -> None:
         for place, index in enumerate(ring):
             observer = view.members[ring[(place + 1) % len(ring)]].endpoint
             assert configuration.observers(view.members[index].endpoint)[number] == observer
-    assert Record(k=10).rings == []
+    assert Record(k=10, judge="any").rings == []
 
 
 def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

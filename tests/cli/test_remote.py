@@ -16,6 +16,7 @@ import pytest
 from rapid import Endpoint, LeaveTimeout, QuorumError
 from rapid.agent.guard import Guard
 from rapid.cli import COMMANDS, main
+from rapid.detection.alert import Ground
 from tests.agent.stub import CLUSTER, Stub, at, member
 
 TALKING = ["members", "watch", "leave", "why", "force-new-cluster"]
@@ -54,27 +55,34 @@ async def test_members(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
 async def test_why(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     assert stub.configuration is not None
     observers = stub.configuration.observers(at(2))
-    stub.alert(at(2), range(9))
+    stub.alert(at(2), range(8), ground=Ground.SILENT)
+    stub.alert(at(2), [8], ground=Ground.REINFORCED)
     async with stub.serving() as where:
         assert await rapid("why", where, str(at(2))) == 0
         said = capsys.readouterr().out
         assert said.startswith(f"{at(2)} is a member since view 1, as {member(2).node_id}\nreported, and not")
-        assert said.endswith("no removal of it is remembered\n")
+        judge = "the member asked judges by Windowed(window=10, failures=4), others by judges of their own"
+        assert said.endswith(f"no removal of it is remembered\n{judge}\n")
         stub.change(removed=[at(2)])
         stub.change(left=[at(3)])
         assert await rapid("why", where, str(at(2))) == 0
-        first, second, *rest = capsys.readouterr().out.splitlines()
+        first, second, *rest, last = capsys.readouterr().out.splitlines()
         assert first.startswith(f"{at(2)} was removed as failed with view 2 at ")
         assert second.startswith("  reported on 9 of 10 rings; ")
         assert [line.split("  ", 2)[2] for line in rest] == [
-            f"{observers[ring]}  down     ring {ring}" for ring in range(9)
+            *(f"{observers[ring]}  down (silent)      ring {ring}" for ring in range(8)),
+            f"{observers[8]}  down (reinforced)  ring 8",
         ]
+        assert last == judge
         assert await rapid("why", where, str(at(3))) == 0
         said = capsys.readouterr().out
         assert " left with view 3 at " in said
         assert "has heard none of the reports" in said
         assert await rapid("why", where, "--json", str(at(2))) == 0
-        assert json.loads(capsys.readouterr().out)["removals"][0]["version"] == 2
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["removals"][0]["version"] == 2
+        assert {report["ground"] for report in answer["removals"][0]["reports"]} == {"silent", "reinforced"}
+        assert answer["judge"] == "Windowed(window=10, failures=4)"
         assert await rapid("why", where, "10.9.9.9:1") == 1
         assert "rapid why: 10.9.9.9:1 is no member" in capsys.readouterr().err
         assert await rapid("why", where, "here") == 2
@@ -88,7 +96,7 @@ async def test_watch(stub: Stub, options: tuple[str, ...], capsys: pytest.Captur
         while "version" not in said and "view 1" not in said:
             await asyncio.sleep(0.01)
             said += capsys.readouterr().out
-        stub.alert(at(3), [2])
+        stub.alert(at(3), [2], ground=Ground.REFUSED)
         stub.change(removed=[at(3)])
         stub.events.close()
         assert await watching == 3
@@ -101,7 +109,7 @@ async def test_watch(stub: Stub, options: tuple[str, ...], capsys: pytest.Captur
         return
     lines = [line.split("  ", 1)[1] for line in said.splitlines()]
     assert lines[-1] == f"view 2, 3 members: -{at(3)}"
-    assert (f"alerts: {at(3)} down on 1 ring" in lines) == ("--alerts" in options)
+    assert (f"alerts: {at(3)} down (refused) on 1 ring" in lines) == ("--alerts" in options)
 
 
 async def test_leave(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,10 @@ async def test_a_member_that_was_killed_and_why_it_was_removed(fleet: Fleet) -> 
     assert removal["version"] == agent.views[-1]["version"]
     assert {report["observer"] for report in removal["reports"]} <= {str(agent), *map(str, rest)}
     assert {report["status"] for report in removal["reports"]} == {"down"}
+    # its host refuses from then on; a busy one may be slow to say so
+    grounds = {report["ground"] for report in removal["reports"]}
+    assert "refused" in grounds
+    assert grounds <= {"refused", "silent", "reinforced"}
     assert len(removal["rings"]) >= 9
     with pytest.raises(Refused, match="answer: they are a quorum and need no new cluster"):
         await asyncio.to_thread(remote.post, "/force-new-cluster")

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rapid.consensus.facts import ROUND_LIMIT, Accept, Prepare, Promise, Rank, Vote
-from rapid.detection.alert import Alert, Status
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
@@ -96,11 +96,12 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
         st.lists(members, min_size=1, max_size=6, unique_by=lambda member: member.endpoint),
         domain.k,
     )
+    grounds = st.sampled_from(Ground)
     position = (st.none() | cluster_ids, versions, _words, numbers)
     facts = (
         several(
             st.builds(
-                Alert, st.none() | domain.endpoints, members, st.sampled_from(Status), domain.rings
+                Alert, st.none() | domain.endpoints, members, st.sampled_from(Status), domain.rings, grounds
             )
         ),
         several(cuts),
@@ -124,7 +125,7 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
         ),
         ObserveRequest: st.builds(ObserveRequest, me, members, cluster_ids, versions, st.booleans()),
         Admitted: st.builds(Admitted, me, cluster_ids, versions),
-        Unreached: st.builds(Unreached, me, domain.endpoints, node_ids),
+        Unreached: st.builds(Unreached, me, domain.endpoints, node_ids, grounds),
         Restarted: st.builds(Restarted, me, node_ids),
         Leaving: st.builds(Leaving, me, node_ids, cluster_ids, versions),
         Facts: st.builds(Facts, me, cluster_ids, versions, *facts),

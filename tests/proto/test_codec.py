@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rapid.consensus.facts import ROUND_LIMIT
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.errors import WireError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.proto import rapid_pb2 as pb
+from rapid.proto import values
 from rapid.proto.codec import Encoder, decode
 from rapid.proto.frames import FrameWriter
 from rapid.proto.values import (
@@ -28,7 +30,17 @@ from rapid.proto.values import (
     VOTERS_LIMIT,
 )
 from rapid.protocol.catch_up import CUTS_LIMIT
-from rapid.protocol.messages import Cuts, Message, Probe, ProbeAck, Refounded, Restarted, Snapshot
+from rapid.protocol.messages import (
+    Cuts,
+    Facts,
+    Message,
+    Probe,
+    ProbeAck,
+    Refounded,
+    Restarted,
+    Snapshot,
+    Unreached,
+)
 
 from .strategies import ANY, ME, messages
 
@@ -134,6 +146,23 @@ def facts(**fields: Any) -> pb.Message:
 def alert(**fields: Any) -> pb.Message:
     good = {"observer": GOOD["endpoint"], "subject": pb.Member(**GOOD), "status": 1, "rings": 1}
     return facts(alerts=[pb.Alert(**{**good, **fields})])
+
+
+@pytest.mark.parametrize("number", [77, (1 << 32) - 1])
+def test_a_ground_that_a_later_version_adds_is_none_here(number: int) -> None:
+    message = decode(alert(ground=number).SerializeToString(), ME)
+    assert isinstance(message, Facts)
+    assert [fact.ground for fact in message.alerts] == [Ground.UNSTATED]
+    unreached = pb.Unreached(joiner=GOOD["endpoint"], node_id=NODE, ground=number)
+    message = decode(pb.Message(unreached=unreached).SerializeToString(), ME)
+    assert isinstance(message, Unreached)
+    assert message.ground is Ground.UNSTATED
+
+
+def test_a_ground_takes_two_bytes_and_none_takes_none() -> None:
+    said = Alert(ME, Member(ME, NODE), Status.DOWN, 1)
+    sizes = [values.alert(said._replace(ground=ground)).ByteSize() for ground in Ground]
+    assert [size - sizes[0] for size in sizes] == [0, *[2] * (len(Ground) - 1)]
 
 
 def vote(**fields: Any) -> pb.Message:

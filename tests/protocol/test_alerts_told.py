@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from rapid.detection.alert import Alert, Status
+from collections.abc import Callable
+
+import pytest
+
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.overlay.configuration import Configuration
-from rapid.overlay.member import Endpoint
+from rapid.overlay.member import Endpoint, NodeId
+from rapid.protocol.messages import Message, ProbeAck
+from rapid.protocol.node import Node
 
 from .harness import agree, at, view
 from .stage import Stage
@@ -50,3 +56,92 @@ def test_an_alert_that_does_not_count_is_not_told() -> None:
     assert node._epoch is not None
     node._epoch._add_alert(Alert(liar, subject, Status.DOWN, 1 << foreign[0]), None, stage.now)
     assert told == []
+
+
+# -- the grounds
+
+VICTIM = at(7)
+
+
+def falls_silent(stage: Stage, victim: Node) -> None:
+    stage.script = lambda source, to, message: None if to == VICTIM else message
+
+
+def ends(stage: Stage, victim: Node) -> None:
+    stage.crash(victim)
+
+
+def turns_sick(stage: Stage, victim: Node) -> None:
+    stage.sick.add(VICTIM)
+
+
+def starts_anew(stage: Stage, victim: Node) -> None:
+    stage.crash(victim)
+    stage.add(7, 0)
+
+
+def answers_some(stage: Stage, victim: Node) -> None:
+    """Its observers on the first rings, at least L and not H of them, do not get its acks."""
+    deaf: set[Endpoint] = set()
+    observers = view(victim).observers(VICTIM)
+    for observer in observers:
+        if sum(other in deaf for other in observers) < 4:
+            deaf.add(observer)
+    assert 4 <= sum(observer in deaf for observer in observers) < victim.settings.h
+    stage.script = lambda source, to, message: None if lost(source, to, message, deaf) else message
+
+
+def lost(source: Endpoint, to: Endpoint, message: Message, deaf: set[Endpoint]) -> bool:
+    return source == VICTIM and to in deaf and isinstance(message, ProbeAck)
+
+
+@pytest.mark.parametrize(
+    ("what_it_does", "grounds"),
+    [
+        (falls_silent, {Ground.SILENT}),
+        (ends, {Ground.REFUSED}),
+        (turns_sick, {Ground.UNHEALTHY}),
+        (starts_anew, {Ground.REPLACED}),
+        (answers_some, {Ground.SILENT, Ground.REINFORCED}),
+    ],
+)
+def test_all_are_told_on_what_ground_a_member_was_reported(
+    what_it_does: Callable[[Stage, Node], None], grounds: set[Ground]
+) -> None:
+    told: dict[Endpoint, list[Alert]] = {}
+    stage = Stage(checks=True)
+    nodes = []
+    for number in range(10):
+        heard = told.setdefault(at(number), [])
+        stage.options["alerted"] = lambda about, alert, heard=heard: heard.append(alert)
+        nodes.append(stage.add(number, *[0] * (number > 0)))
+    assert stage.until(lambda: agree(nodes, 10))
+    stage.run(15.0)
+    observers = view(nodes[0]).observers(VICTIM)
+    for heard in told.values():
+        heard.clear()
+    stage.options.pop("alerted")
+    rest = [node for node in nodes if node.member.endpoint != VICTIM]
+    what_it_does(stage, nodes[7])
+    gone = nodes[7].node_id
+    assert stage.until(lambda: all(is_gone(node, gone) for node in rest), 30.0)
+    said: dict[int, Ground] = {}
+    for node in rest:
+        down = [alert for alert in told[node.member.endpoint] if alert.status is Status.DOWN]
+        assert {alert.subject.endpoint for alert in down} == {VICTIM}
+        for alert in down:
+            for ring in range(10):
+                if alert.rings >> ring & 1:
+                    assert alert.observer == observers[ring]
+                    # each of them is told of the same
+                    assert said.setdefault(ring, alert.ground) is alert.ground
+    assert len(said) >= nodes[0].settings.h
+    assert set(said.values()) == grounds
+    assert sum(alert.ground is Ground.UNSTATED for heard in told.values() for alert in heard) == sum(
+        alert.status is Status.UP for heard in told.values() for alert in heard
+    )
+
+
+def is_gone(node: Node, node_id: NodeId) -> bool:
+    member = view(node).member(VICTIM)
+    return member is None or member.node_id != node_id

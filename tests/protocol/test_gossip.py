@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from rapid.consensus.facts import FAST, NO_RANK, Accept, Prepare, Promise, Rank, Vote
-from rapid.detection.alert import Alert, Status
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.detection.lag import Lag
 from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
@@ -202,3 +202,25 @@ def test_the_words_of_several_observers_travel_as_one() -> None:
         Alert(None, JOINER, Status.UP, 0b111),
         Alert(at(3), VICTIM, Status.DOWN, 0b1100),
     )
+
+
+def test_words_on_different_grounds_are_not_taken_together() -> None:
+    log = Log(at(1))
+    for ring, (observer, ground) in enumerate(
+        ((at(2), Ground.SILENT), (at(3), Ground.REFUSED), (at(4), Ground.SILENT), (at(3), Ground.REINFORCED))
+    ):
+        log.gossip.append(Alert(observer, VICTIM, Status.DOWN, 1 << ring, ground), None, 0.0)
+    [(_, facts)] = log.flush()
+    assert facts.alerts == (
+        Alert(None, VICTIM, Status.DOWN, 0b101, Ground.SILENT),
+        Alert(at(3), VICTIM, Status.DOWN, 0b10, Ground.REFUSED),
+        Alert(at(3), VICTIM, Status.DOWN, 0b1000, Ground.REINFORCED),
+    )
+    assert log.gossip.everything(complete=False).alerts == facts.alerts
+
+
+def test_the_digest_is_of_what_is_said_and_not_of_its_grounds() -> None:
+    silent, refused = Log(), Log()
+    silent.learn(Alert(at(2), VICTIM, Status.DOWN, 3, Ground.SILENT))
+    refused.learn(*(Alert(at(2), VICTIM, Status.DOWN, ring, Ground.REFUSED) for ring in (1, 2)))
+    assert silent.gossip.digest == refused.gossip.digest != 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rapid.detection.alert import Alert, Status
+from rapid.detection.alert import Alert, Ground, Status
 from rapid.detection.cut_detector import CutDetector, ring_bits
 from rapid.overlay import footprint
 from rapid.overlay.configuration import Configuration
@@ -103,7 +103,7 @@ class Door:
     def _reached(self, joiner: Joiner) -> None:
         self.reached.append(joiner.member)
 
-    def _unreachable(self, joiner: Joiner, why: str) -> None:
+    def _unreachable(self, joiner: Joiner, ground: Ground) -> None:
         self.gone.append(joiner.member)
 
     def knock(self, member: Member, now: float) -> bool:

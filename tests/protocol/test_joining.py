@@ -155,7 +155,8 @@ def test_who_cannot_be_reached_is_told_by_whom() -> None:
     joiner = stage.add(9, 0)
     assert stage.until(lambda: stage.told(joiner, JoinFailed), 10.0)
     told = reason(stage.events[outside])
-    assert f"{outside} cannot be reached by its observers" in told
+    assert f"{outside} was turned away by its observers" in told
+    assert told.endswith(" (its probes went unanswered)")
     named = {endpoint for endpoint in map(at, range(10)) if str(endpoint) in told.partition("observers")[2]}
     assert named == blind
 

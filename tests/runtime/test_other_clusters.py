@@ -119,7 +119,8 @@ async def test_who_cannot_be_reached_is_told_so() -> None:
         )
         with pytest.raises(rapid.JoinError) as refused:
             await stranger.start()
-        assert f"{nowhere} cannot be reached by its observers" in str(refused.value)
+        assert f"{nowhere} was turned away by its observers" in str(refused.value)
+        assert "(its host refused the connection)" in str(refused.value)
         assert any(str(cluster.endpoint) in str(refused.value) for cluster in (a, b))
         assert a.view.size == 2
 
