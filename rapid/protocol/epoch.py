@@ -96,10 +96,17 @@ class Epoch:
 
     @property
     def due(self) -> float:
-        return min(
-            self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at,
-            self._yield_at,
-        )  # fmt: skip
+        # asked for twice with each input, so without the calls of a longer min
+        due, gossip = self.batch.due, self.gossip.due
+        if gossip < due:
+            due = gossip
+        if self._recover_at < due:
+            due = self._recover_at
+        if self._quorum_at < due:
+            due = self._quorum_at
+        if self._yield_at < due:
+            due = self._yield_at
+        return min(due, self._reinforce_at) if self._unstable_since else due
 
     @property
     def decided(self) -> Cut | None:
@@ -127,7 +134,7 @@ class Epoch:
 
     def receive(self, facts: Facts, now: float) -> None:
         """Merge what a peer knows of this epoch."""
-        source, conflicts = facts.sender, self.instance.conflicts
+        source, conflicts, count = facts.sender, self.instance.conflicts, self.gossip.count
         for alert in facts.alerts:
             self._add_alert(alert, source, now)
         for cut in facts.proposals:
@@ -149,8 +156,9 @@ class Epoch:
                 self.gossip.append(vote._replace(voters=new), source, now)
         if self.instance.conflicts > conflicts:
             self._stats["rejected:word against an earlier one"] += self.instance.conflicts - conflicts
-        self._speak(now)
-        self._evaluate(now)
+        if self.gossip.count != count or self.instance.said:  # most of what arrives is known already
+            self._speak(now)
+            self._evaluate(now)
 
     def adopt(self, cut: Cut) -> bool:
         """Take a decision that another member made; False when it cannot be one of this epoch."""

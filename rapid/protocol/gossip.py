@@ -64,6 +64,8 @@ class Gossip:
         self._forgotten = 0
         self._everything: dict[bool, Facts] = {}
         self.digest = 0
+        self.count = 0
+        """How many facts were ever new here."""
         self.due = inf
 
     def append(self, fact: Fact, source: Endpoint | None, now: float) -> None:
@@ -81,6 +83,7 @@ class Gossip:
             said[statement] = known | bits
             self.digest ^= _mark(statement, bits & ~known)
         self._log.append((fact, source))
+        self.count += 1
         self._everything.clear()
         if self.neighbours:
             self.due = min(self.due, max(now, self._last + self._pause_before(fact, now)))
