@@ -19,12 +19,16 @@ ROOM = 32 * 1024 * 1024
 class Tally:
     """The rings on which one process was reported, and how."""
 
-    __slots__ = ("doubted", "expired", "inferred", "leaving", "rings", "subject", "up", "watchers")
+    __slots__ = ("doubted", "expired", "held", "inferred", "leaving", "rings", "subject", "up", "watchers")
 
     def __init__(self, subject: Member, up: bool, watchers: tuple[Endpoint, ...]) -> None:
         self.subject = subject
         self.up = up
         self.watchers = watchers
+        self.held: dict[Endpoint, int] = {}
+        """The bitmap of the rings of each watcher."""
+        for ring, watcher in enumerate(watchers):
+            self.held[watcher] = self.held.get(watcher, 0) | 1 << ring
         self.rings = 0
         self.inferred = 0
         self.leaving = 0
@@ -83,12 +87,17 @@ class CutDetector:
     def problem(self, alert: Alert) -> str | None:
         """Why an alert does not count in this configuration, or None when it does."""
         configuration, subject = self._configuration, alert.subject
+        tally = self._tallies.get((subject.endpoint, subject.node_id))
+        if tally is not None and tally.up is (alert.status is Status.UP):
+            # most alerts come more than once: what was seen of the subject then still holds
+            held = tally.held.get(alert.observer) if alert.observer is not None else None
+            if held is not None and alert.rings and not alert.rings & ~held:
+                return None
         if alert.observer is not None and alert.observer not in configuration:
             return "observer is no member"
         member = configuration.member(subject.endpoint)
         same = member is not None and member.node_id == subject.node_id
         up = alert.status is Status.UP
-        tally = self._tallies.get((subject.endpoint, subject.node_id))
         if up and same:
             return "joiner is a member already"
         if not up and not same:
@@ -129,7 +138,7 @@ class CutDetector:
         tally.rings |= new
         self._changed = True
         self._place(process, tally)
-        return alert._replace(subject=tally.subject, rings=new)
+        return Alert(alert.observer, tally.subject, alert.status, new)
 
     def parted(self, alert: Alert) -> list[Alert]:
         """The words of each observer in a valid alert, by itself."""

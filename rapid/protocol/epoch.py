@@ -7,7 +7,7 @@ from itertools import takewhile
 from math import inf
 from random import Random
 
-from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Promise, Rank
+from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Promise, Rank, Vote
 from rapid.consensus.instance import Instance
 from rapid.consensus.quorum import classic_quorum, tolerance
 from rapid.detection.alert import Alert, Status
@@ -146,14 +146,14 @@ class Epoch:
         for promise in facts.promises:
             known = self._known_voters(promise.voters) and self._consistent(promise)
             if known and self._plausible(promise.rank) and (new := self.instance.add_promise(promise)):
-                self.gossip.append(promise._replace(voters=new), source, now)
+                self.gossip.append(Promise(promise.rank, promise.vrank, promise.digest, new), source, now)
         for accept in facts.accepts:
             if self._plausible(accept.rank) and self.instance.add_accept(accept):
                 self.gossip.append(accept, source, now)
         for vote in facts.votes:
             known = self._known_voters(vote.voters) and (vote.rank == FAST or self._plausible(vote.rank))
             if known and (new := self.instance.add_vote(vote)):
-                self.gossip.append(vote._replace(voters=new), source, now)
+                self.gossip.append(Vote(vote.rank, vote.digest, new), source, now)
         if self.instance.conflicts > conflicts:
             self._stats["rejected:word against an earlier one"] += self.instance.conflicts - conflicts
         if self.gossip.count != count or self.instance.said:  # most of what arrives is known already

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import inf
 
 import xxhash
@@ -85,7 +86,7 @@ class Gossip:
         self._log.append((fact, source))
         self.count += 1
         self._everything.clear()
-        if self.neighbours:
+        if self.neighbours and self.due > now:
             self.due = min(self.due, max(now, self._last + self._pause_before(fact, now)))
 
     def forget(self, rank: Rank) -> None:
@@ -106,17 +107,19 @@ class Gossip:
         self._last = now
         end = len(self._log)
         batches: dict[int, Facts | None] = {}
+        sources: dict[int, set[Endpoint | None]] = {}
         for neighbour in self.neighbours:
             start = self._cursors[neighbour]
             if start == end:
                 continue
             self._cursors[neighbour] = end
-            span = self._log[start:end]
-            if any(source == neighbour for _, source in span):
-                batch = self._batch([entry for entry in span if entry[1] != neighbour])
+            if start not in sources:
+                sources[start] = {source for _, source in self._log[start:]}
+            if neighbour in sources[start]:
+                batch = self._batch([entry for entry in self._log[start:] if entry[1] != neighbour])
             else:
                 if start not in batches:
-                    batches[start] = self._batch(span)
+                    batches[start] = self._batch(self._log[start:])
                 batch = batches[start]
             if batch is not None:
                 self._send(neighbour, batch)
@@ -145,6 +148,8 @@ class Gossip:
 
     def _batch(self, span: Sequence[tuple[Fact, Endpoint | None]], complete: bool = False) -> Facts | None:
         """These facts without those that were forgotten; None when none are left."""
+        if len(span) == 1 and isinstance(span[0][0], Alert):
+            return self._facts((span[0][0],), complete=complete)
         alerts: dict[tuple[Endpoint, NodeId, Status], Alert] = {}
         proposals: list[Cut] = []
         prepares: list[Prepare] = []
@@ -214,11 +219,14 @@ class Gossip:
 
 def _parted(statement: Statement) -> tuple[Statement, int]:
     """What is said, and who says it, as a bitmap."""
-    if isinstance(statement, Promise | Vote):
-        return statement._replace(voters=0), statement.voters
+    if isinstance(statement, Vote):
+        return Vote(statement.rank, statement.digest, 0), statement.voters
+    if isinstance(statement, Promise):
+        return Promise(statement.rank, statement.vrank, statement.digest, 0), statement.voters
     return statement, 1
 
 
+@lru_cache(maxsize=1 << 12, typed=True)
 def _mark(name: object, bits: int) -> int:
     """64 bits for a name and each bit of a bitmap, taken together by exclusive or."""
     mark, encoded = 0, repr(name).encode()

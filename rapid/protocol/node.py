@@ -302,8 +302,8 @@ class Node:
     def deadline(self) -> float | None:
         """When to call :meth:`wake` next; None when nothing is due. Changes nothing."""
         due = min(self._monitor.due, self._reception.due, self._outreach.due)
-        if self._epoch is not None:
-            due = min(due, self._epoch.due)
+        if self._epoch is not None and (of_epoch := self._epoch.due) < due:
+            due = of_epoch
         if self._joining is not None:
             due = min(due, self._joining.due)
         if self._convalescence is not None:
@@ -410,9 +410,11 @@ class Node:
     def _settle(self, now: float) -> None:
         """Let the epoch do what became due, and follow its decisions."""
         while (epoch := self._epoch) is not None:
-            if epoch.decided is None and epoch.due <= now:
+            cut = epoch.decided
+            if cut is None and epoch.due <= now:
                 epoch.wake(now)
-            if (cut := epoch.decided) is None:
+                cut = epoch.decided
+            if cut is None:
                 if epoch.quorum_lost and not self._quorum_lost:
                     self._quorum_lost = True
                     self._outbox.notify(QuorumLost(epoch.configuration.version))
