@@ -12,7 +12,7 @@ from rapid.consensus.facts import Accept, Prepare, Promise, Rank, Vote
 from rapid.consensus.instance import Statement
 from rapid.detection.alert import Alert, Status
 from rapid.detection.lag import Lag
-from rapid.overlay.cut import Cut
+from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import ClusterId, Endpoint, NodeId
 from rapid.protocol.messages import Facts
 
@@ -126,9 +126,13 @@ class Gossip:
 
     def _pause_before(self, fact: Fact, now: float) -> float:
         """How long after the last batch this one may leave."""
-        patience = PATIENCE[fact.status] if isinstance(fact, Alert) else HASTE
-        least = self._pause if isinstance(fact, Alert) and fact.status is Status.UP else self._interval
-        return max(least, min(patience * self._lag.at(now), PATIENCE_LIMIT))
+        if isinstance(fact, Alert):
+            patience = PATIENCE[fact.status]
+            least = self._pause if fact.status is Status.UP else self._interval
+        else:
+            patience, least = HASTE, self._interval
+        lag = self._lag.at(now)
+        return max(least, min(patience * lag, PATIENCE_LIMIT)) if lag else least
 
     def everything(self, complete: bool) -> Facts:
         """All facts at once, to level with a peer."""
@@ -154,24 +158,24 @@ class Gossip:
         proposals: list[Cut] = []
         prepares: list[Prepare] = []
         accepts: list[Accept] = []
-        promises: dict[Promise, int] = {}
-        votes: dict[Vote, int] = {}
+        promises: dict[tuple[Rank, Rank, CutDigest | None], int] = {}
+        votes: dict[tuple[Rank, CutDigest], int] = {}
         for fact, _ in span:
             if isinstance(fact, Alert):
                 about = (fact.subject.endpoint, fact.subject.node_id, fact.status)
                 other = alerts.setdefault(about, fact)
                 if other is not fact:
                     observer = fact.observer if fact.observer == other.observer else None
-                    alerts[about] = other._replace(observer=observer, rings=other.rings | fact.rings)
+                    alerts[about] = Alert(observer, other.subject, other.status, other.rings | fact.rings)
             elif isinstance(fact, Cut):
                 proposals.append(fact)
             elif fact.rank not in self._said:
                 continue
             elif isinstance(fact, Vote):
-                key = Vote(fact.rank, fact.digest, 0)
-                votes[key] = votes.get(key, 0) | fact.voters
+                choice = (fact.rank, fact.digest)
+                votes[choice] = votes.get(choice, 0) | fact.voters
             elif isinstance(fact, Promise):
-                last = Promise(fact.rank, fact.vrank, fact.digest, 0)
+                last = (fact.rank, fact.vrank, fact.digest)
                 promises[last] = promises.get(last, 0) | fact.voters
             elif isinstance(fact, Prepare):
                 prepares.append(fact)
@@ -183,9 +187,9 @@ class Gossip:
             tuple(alerts.values()),
             tuple(proposals),
             tuple(prepares),
-            tuple(last._replace(voters=voters) for last, voters in promises.items()),
+            tuple(Promise(*last, voters) for last, voters in promises.items()),
             tuple(accepts),
-            tuple(key._replace(voters=voters) for key, voters in votes.items()),
+            tuple(Vote(*choice, voters) for choice, voters in votes.items()),
             complete,
         )
 

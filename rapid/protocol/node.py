@@ -301,9 +301,13 @@ class Node:
 
     def deadline(self) -> float | None:
         """When to call :meth:`wake` next; None when nothing is due. Changes nothing."""
-        due = min(self._monitor.due, self._reception.due, self._outreach.due)
-        if self._epoch is not None and (of_epoch := self._epoch.due) < due:
-            due = of_epoch
+        due = self._outreach.due
+        if (other := self._monitor.due) < due:
+            due = other
+        if (other := self._reception.due) < due:
+            due = other
+        if self._epoch is not None and (other := self._epoch.due) < due:
+            due = other
         if self._joining is not None:
             due = min(due, self._joining.due)
         if self._convalescence is not None:
