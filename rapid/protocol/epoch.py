@@ -136,7 +136,8 @@ class Epoch:
         """Merge what a peer knows of this epoch."""
         source, conflicts, count = facts.sender, self.instance.conflicts, self.gossip.count
         for alert in facts.alerts:
-            self._add_alert(alert, source, now)
+            if not self.detector.knows(alert):
+                self._add_alert(alert, source, now)
         for cut in facts.proposals:
             self._learn(cut, source, now)
         for prepare in facts.prepares:

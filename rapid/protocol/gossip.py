@@ -142,13 +142,16 @@ class Gossip:
             self._everything[complete] = facts
         return facts
 
-    def knows(self, neighbour: Endpoint, cut: Cut) -> bool:
-        """Whether this neighbour was sent this body, or told it."""
-        cursor = self._cursors.get(neighbour, 0)
+    def informed(self, cut: Cut) -> set[Endpoint]:
+        """The neighbours that were sent this body, or told it."""
         for at, (fact, source) in enumerate(self._log):
             if isinstance(fact, Cut) and fact.digest == cut.digest:
-                return at < cursor or source == neighbour
-        return False
+                return {
+                    neighbour
+                    for neighbour, cursor in self._cursors.items()
+                    if at < cursor or source == neighbour
+                }
+        return set()
 
     def _batch(self, span: Sequence[tuple[Fact, Endpoint | None]], complete: bool = False) -> Facts | None:
         """These facts without those that were forgotten; None when none are left."""

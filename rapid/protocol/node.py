@@ -433,10 +433,13 @@ class Node:
         self.stats[
             "fast decisions" if rank == FAST else "classic decisions" if rank.round else "told decisions"
         ] += 1
+        short, whole = (
+            Decided(self._me, configuration.cluster_id, configuration.version, cut.digest, body)
+            for body in (None, cut)
+        )
+        informed = epoch.gossip.informed(cut)
         for neighbour in epoch.gossip.neighbours:
-            body = None if epoch.gossip.knows(neighbour, cut) else cut
-            decided = Decided(self._me, configuration.cluster_id, configuration.version, cut.digest, body)
-            self._send(neighbour, decided)
+            self._send(neighbour, short if neighbour in informed else whole)
         self._install(successor, cut)
         if rank == NO_RANK:  # another one knows of it, then
             self._heard(successor.version)

@@ -493,7 +493,8 @@ class World:
                     heappush(heap, (at, self._sequence, DELIVER, place, message, life))
                 else:
                     for at in self.network.arrivals(life, place, now):
-                        self._push(at, DELIVER, place, message, life)
+                        self._sequence += 1
+                        heappush(heap, (at, self._sequence, DELIVER, place, message, life))
             elif isinstance(output, Reply):
                 self._reply(life, output)
             elif isinstance(output, Discover):
