@@ -22,6 +22,8 @@ from rapid.simulation.swarm import Outcome, never_occurred, run_seed
 TWICE = 20
 """One seed of this many runs twice, the second time under another PYTHONHASHSEED: the same must happen."""
 TRACE = 60
+SEEDS = range(100)
+COVERAGE = 1000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +36,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--seeds",
         type=seeds,
-        default=range(100),
         metavar="FIRST-LAST",
         help="which seeds, or one seed (0-99)",
     )
     add("--jobs", type=jobs, default=1, metavar="N", help="processes to use (%(default)s)")
     add("--for", dest="budget", type=float, default=inf, metavar="SECONDS",
         help="begin no more seeds after this long")  # fmt: skip
-    add("--coverage", type=int, default=1000, metavar="N",
-        help="fail when some fault or path never occurred in N seeds or more (%(default)s)")  # fmt: skip
+    add("--coverage", type=int, metavar="N",
+        help=f"fail when some fault or path never occurred in N seeds or more ({COVERAGE})")  # fmt: skip
     add(
         "--canary",
         action="store_true",
@@ -53,21 +54,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status 0 when every promise held and everything occurred; 1 when not."""
+    """Exit status 0 when every promise held and everything occurred; 1 when not; 2 for a misplaced option."""
     if args.study is not None:
+        given = {
+            "--seeds": args.seeds is not None,
+            "--for": args.budget < inf,
+            "--coverage": args.coverage is not None,
+            "--canary": args.canary,
+        }
+        if misplaced := [option for option, there in given.items() if there]:
+            print(
+                f"rapid simulate {args.study}: {misplaced[0]} is for random worlds; a study takes only --jobs"
+                f" and --json before its name, and after it --seed N and its own options",
+                file=sys.stderr,
+            )
+            return 2
         return studies.run(args)
+    numbers = SEEDS if args.seeds is None else args.seeds
+    coverage = COVERAGE if args.coverage is None else args.coverage
     stats: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     hashes: dict[int, str] = {}
     done = 0
-    for outcome in _outcomes(args.seeds, args.jobs, args.canary, time.monotonic() + args.budget):
+    for outcome in _outcomes(numbers, args.jobs, args.canary, time.monotonic() + args.budget):
         done += 1
         stats.update(outcome.stats)
         faults.update(outcome.faults)
         if outcome.problem is not None:
             _report(outcome, args.canary)
             return 1
-        if (outcome.seed - args.seeds[0]) % TWICE == 0:
+        if (outcome.seed - numbers[0]) % TWICE == 0:
             hashes[outcome.seed] = outcome.hash
     for seed, again in _elsewhere(list(hashes), args.jobs):
         if hashes[seed] != again:
@@ -75,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
             return 1
     missing = never_occurred(stats, faults)
     _summary(done, stats, faults, missing, args.json)
-    return 1 if missing and done >= args.coverage else 0
+    return 1 if missing and done >= coverage else 0
 
 
 def seeds(text: str) -> range:

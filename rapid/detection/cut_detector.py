@@ -10,6 +10,8 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import Endpoint, Member, NodeId
 
+UP, LEAVING = Status.UP, Status.LEAVING
+"""To reach an enum's member by its class takes a call before Python 3.12."""
 Process = tuple[Endpoint, NodeId]
 
 ROOM = 32 * 1024 * 1024
@@ -80,6 +82,18 @@ class CutDetector:
         self.implicit = 0
         """Ring reports that were inferred instead of received."""
 
+    def knows(self, alert: Alert) -> bool:
+        """Whether this alert counts, and nothing of it is new: so it is with most that arrive."""
+        subject = alert.subject
+        tally = self._tallies.get((subject.endpoint, subject.node_id))
+        if tally is None or tally.up is not (alert.status is UP):
+            return False
+        rings, observer = alert.rings, alert.observer
+        known = tally.leaving if alert.status is LEAVING else tally.rings
+        if not rings or rings & ~known:
+            return False
+        return observer is None or not rings & ~ring_bits(tally.watchers, observer)
+
     def problem(self, alert: Alert) -> str | None:
         """Why an alert does not count in this configuration, or None when it does."""
         configuration, subject = self._configuration, alert.subject
@@ -87,7 +101,7 @@ class CutDetector:
             return "observer is no member"
         member = configuration.member(subject.endpoint)
         same = member is not None and member.node_id == subject.node_id
-        up = alert.status is Status.UP
+        up = alert.status is UP
         tally = self._tallies.get((subject.endpoint, subject.node_id))
         if up and same:
             return "joiner is a member already"
@@ -109,7 +123,7 @@ class CutDetector:
 
         A joiner is described as it was the first time.
         """
-        up = alert.status is Status.UP
+        up = alert.status is UP
         process = (alert.subject.endpoint, alert.subject.node_id)
         tally = self._tallies.get(process)
         if tally is None:
@@ -119,7 +133,7 @@ class CutDetector:
             elif subject.metadata:
                 subject = Member(*process)
             tally = self._tallies[process] = Tally(subject, up, self._watchers(subject.endpoint, up))
-        if alert.status is Status.LEAVING:
+        if alert.status is LEAVING:
             new = alert.rings & ~tally.leaving
             tally.leaving |= new
         else:
@@ -129,13 +143,13 @@ class CutDetector:
         tally.rings |= new
         self._changed = True
         self._place(process, tally)
-        return alert._replace(subject=tally.subject, rings=new)
+        return Alert(alert.observer, tally.subject, alert.status, new)
 
     def parted(self, alert: Alert) -> list[Alert]:
         """The words of each observer in a valid alert, by itself."""
         if alert.observer is not None:
             return [alert]
-        watchers = self._watchers(alert.subject.endpoint, alert.status is Status.UP)
+        watchers = self._watchers(alert.subject.endpoint, alert.status is UP)
         parts = ((watcher, ring_bits(watchers, watcher) & alert.rings) for watcher in dict.fromkeys(watchers))
         return [alert._replace(observer=watcher, rings=rings) for watcher, rings in parts if rings]
 

@@ -7,7 +7,7 @@ from itertools import takewhile
 from math import inf
 from random import Random
 
-from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Promise, Rank
+from rapid.consensus.facts import FAST, NO_RANK, ROUND_LIMIT, Promise, Rank, Vote
 from rapid.consensus.instance import Instance
 from rapid.consensus.quorum import classic_quorum, tolerance
 from rapid.detection.alert import Alert, Ground, Status
@@ -96,10 +96,17 @@ class Epoch:
 
     @property
     def due(self) -> float:
-        return min(
-            self.batch.due, self.gossip.due, self._recover_at, self._reinforce_at, self._quorum_at,
-            self._yield_at,
-        )  # fmt: skip
+        # asked for twice with each input, so without the calls of a longer min
+        due, gossip = self.batch.due, self.gossip.due
+        if gossip < due:
+            due = gossip
+        if self._recover_at < due:
+            due = self._recover_at
+        if self._quorum_at < due:
+            due = self._quorum_at
+        if self._yield_at < due:
+            due = self._yield_at
+        return min(due, self._reinforce_at) if self._unstable_since else due
 
     @property
     def decided(self) -> Cut | None:
@@ -134,9 +141,10 @@ class Epoch:
 
     def receive(self, facts: Facts, now: float) -> None:
         """Merge what a peer knows of this epoch."""
-        source, conflicts = facts.sender, self.instance.conflicts
+        source, conflicts, count = facts.sender, self.instance.conflicts, self.gossip.count
         for alert in facts.alerts:
-            self._add_alert(alert, source, now)
+            if not self.detector.knows(alert):
+                self._add_alert(alert, source, now)
         for cut in facts.proposals:
             self._learn(cut, source, now)
         for prepare in facts.prepares:
@@ -146,18 +154,19 @@ class Epoch:
         for promise in facts.promises:
             known = self._known_voters(promise.voters) and self._consistent(promise)
             if known and self._plausible(promise.rank) and (new := self.instance.add_promise(promise)):
-                self.gossip.append(promise._replace(voters=new), source, now)
+                self.gossip.append(Promise(promise.rank, promise.vrank, promise.digest, new), source, now)
         for accept in facts.accepts:
             if self._plausible(accept.rank) and self.instance.add_accept(accept):
                 self.gossip.append(accept, source, now)
         for vote in facts.votes:
             known = self._known_voters(vote.voters) and (vote.rank == FAST or self._plausible(vote.rank))
             if known and (new := self.instance.add_vote(vote)):
-                self.gossip.append(vote._replace(voters=new), source, now)
+                self.gossip.append(Vote(vote.rank, vote.digest, new), source, now)
         if self.instance.conflicts > conflicts:
             self._stats["rejected:word against an earlier one"] += self.instance.conflicts - conflicts
-        self._speak(now)
-        self._evaluate(now)
+        if self.gossip.count != count or self.instance.said:  # most of what arrives is known already
+            self._speak(now)
+            self._evaluate(now)
 
     def adopt(self, cut: Cut) -> bool:
         """Take a decision that another member made; False when it cannot be one of this epoch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import inf
 
 import xxhash
@@ -11,7 +12,7 @@ from rapid.consensus.facts import Accept, Prepare, Promise, Rank, Vote
 from rapid.consensus.instance import Statement
 from rapid.detection.alert import Alert, Ground, Status
 from rapid.detection.lag import Lag
-from rapid.overlay.cut import Cut
+from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import ClusterId, Endpoint, NodeId
 from rapid.protocol.messages import Facts
 
@@ -64,6 +65,8 @@ class Gossip:
         self._forgotten = 0
         self._everything: dict[bool, Facts] = {}
         self.digest = 0
+        self.count = 0
+        """How many facts were ever new here."""
         self.due = inf
 
     def append(self, fact: Fact, source: Endpoint | None, now: float) -> None:
@@ -82,8 +85,9 @@ class Gossip:
             said[statement] = known | bits
             self.digest ^= _mark(statement, bits & ~known)
         self._log.append((fact, source))
+        self.count += 1
         self._everything.clear()
-        if self.neighbours:
+        if self.neighbours and self.due > now:
             self.due = min(self.due, max(now, self._last + self._pause_before(fact, now)))
 
     def forget(self, rank: Rank) -> None:
@@ -104,26 +108,32 @@ class Gossip:
         self._last = now
         end = len(self._log)
         batches: dict[int, Facts | None] = {}
+        sources: dict[int, set[Endpoint | None]] = {}
         for neighbour in self.neighbours:
             start = self._cursors[neighbour]
             if start == end:
                 continue
             self._cursors[neighbour] = end
-            span = self._log[start:end]
-            if any(source == neighbour for _, source in span):
-                batch = self._batch([entry for entry in span if entry[1] != neighbour])
+            if start not in sources:
+                sources[start] = {source for _, source in self._log[start:]}
+            if neighbour in sources[start]:
+                batch = self._batch([entry for entry in self._log[start:] if entry[1] != neighbour])
             else:
                 if start not in batches:
-                    batches[start] = self._batch(span)
+                    batches[start] = self._batch(self._log[start:])
                 batch = batches[start]
             if batch is not None:
                 self._send(neighbour, batch)
 
     def _pause_before(self, fact: Fact, now: float) -> float:
         """How long after the last batch this one may leave."""
-        patience = PATIENCE[fact.status] if isinstance(fact, Alert) else HASTE
-        least = self._pause if isinstance(fact, Alert) and fact.status is Status.UP else self._interval
-        return max(least, min(patience * self._lag.at(now), PATIENCE_LIMIT))
+        if isinstance(fact, Alert):
+            patience = PATIENCE[fact.status]
+            least = self._pause if fact.status is Status.UP else self._interval
+        else:
+            patience, least = HASTE, self._interval
+        lag = self._lag.at(now)
+        return max(least, min(patience * lag, PATIENCE_LIMIT)) if lag else least
 
     def everything(self, complete: bool) -> Facts:
         """All facts at once, to level with a peer."""
@@ -133,38 +143,43 @@ class Gossip:
             self._everything[complete] = facts
         return facts
 
-    def knows(self, neighbour: Endpoint, cut: Cut) -> bool:
-        """Whether this neighbour was sent this body, or told it."""
-        cursor = self._cursors.get(neighbour, 0)
+    def informed(self, cut: Cut) -> set[Endpoint]:
+        """The neighbours that were sent this body, or told it."""
         for at, (fact, source) in enumerate(self._log):
             if isinstance(fact, Cut) and fact.digest == cut.digest:
-                return at < cursor or source == neighbour
-        return False
+                return {
+                    neighbour
+                    for neighbour, cursor in self._cursors.items()
+                    if at < cursor or source == neighbour
+                }
+        return set()
 
     def _batch(self, span: Sequence[tuple[Fact, Endpoint | None]], complete: bool = False) -> Facts | None:
         """These facts without those that were forgotten; None when none are left."""
+        if len(span) == 1 and isinstance(span[0][0], Alert):
+            return self._facts((span[0][0],), complete=complete)
         alerts: dict[tuple[Endpoint, NodeId, Status, Ground], Alert] = {}
         proposals: list[Cut] = []
         prepares: list[Prepare] = []
         accepts: list[Accept] = []
-        promises: dict[Promise, int] = {}
-        votes: dict[Vote, int] = {}
+        promises: dict[tuple[Rank, Rank, CutDigest | None], int] = {}
+        votes: dict[tuple[Rank, CutDigest], int] = {}
         for fact, _ in span:
             if isinstance(fact, Alert):
                 about = (fact.subject.endpoint, fact.subject.node_id, fact.status, fact.ground)
                 other = alerts.setdefault(about, fact)
                 if other is not fact:
                     observer = fact.observer if fact.observer == other.observer else None
-                    alerts[about] = other._replace(observer=observer, rings=other.rings | fact.rings)
+                    alerts[about] = Alert(observer, other.subject, other.status, other.rings | fact.rings)
             elif isinstance(fact, Cut):
                 proposals.append(fact)
             elif fact.rank not in self._said:
                 continue
             elif isinstance(fact, Vote):
-                key = Vote(fact.rank, fact.digest, 0)
-                votes[key] = votes.get(key, 0) | fact.voters
+                choice = (fact.rank, fact.digest)
+                votes[choice] = votes.get(choice, 0) | fact.voters
             elif isinstance(fact, Promise):
-                last = Promise(fact.rank, fact.vrank, fact.digest, 0)
+                last = (fact.rank, fact.vrank, fact.digest)
                 promises[last] = promises.get(last, 0) | fact.voters
             elif isinstance(fact, Prepare):
                 prepares.append(fact)
@@ -176,9 +191,9 @@ class Gossip:
             tuple(alerts.values()),
             tuple(proposals),
             tuple(prepares),
-            tuple(last._replace(voters=voters) for last, voters in promises.items()),
+            tuple(Promise(*last, voters) for last, voters in promises.items()),
             tuple(accepts),
-            tuple(key._replace(voters=voters) for key, voters in votes.items()),
+            tuple(Vote(*choice, voters) for choice, voters in votes.items()),
             complete,
         )
 
@@ -212,11 +227,14 @@ class Gossip:
 
 def _parted(statement: Statement) -> tuple[Statement, int]:
     """What is said, and who says it, as a bitmap."""
-    if isinstance(statement, Promise | Vote):
-        return statement._replace(voters=0), statement.voters
+    if isinstance(statement, Vote):
+        return Vote(statement.rank, statement.digest, 0), statement.voters
+    if isinstance(statement, Promise):
+        return Promise(statement.rank, statement.vrank, statement.digest, 0), statement.voters
     return statement, 1
 
 
+@lru_cache(maxsize=1 << 12, typed=True)
 def _mark(name: object, bits: int) -> int:
     """64 bits for a name and each bit of a bitmap, taken together by exclusive or."""
     mark, encoded = 0, repr(name).encode()

@@ -302,9 +302,13 @@ class Node:
 
     def deadline(self) -> float | None:
         """When to call :meth:`wake` next; None when nothing is due. Changes nothing."""
-        due = min(self._monitor.due, self._reception.due, self._outreach.due)
-        if self._epoch is not None:
-            due = min(due, self._epoch.due)
+        due = self._outreach.due
+        if (other := self._monitor.due) < due:
+            due = other
+        if (other := self._reception.due) < due:
+            due = other
+        if self._epoch is not None and (other := self._epoch.due) < due:
+            due = other
         if self._joining is not None:
             due = min(due, self._joining.due)
         if self._convalescence is not None:
@@ -411,9 +415,11 @@ class Node:
     def _settle(self, now: float) -> None:
         """Let the epoch do what became due, and follow its decisions."""
         while (epoch := self._epoch) is not None:
-            if epoch.decided is None and epoch.due <= now:
+            cut = epoch.decided
+            if cut is None and epoch.due <= now:
                 epoch.wake(now)
-            if (cut := epoch.decided) is None:
+                cut = epoch.decided
+            if cut is None:
                 if epoch.quorum_lost and not self._quorum_lost:
                     self._quorum_lost = True
                     self._outbox.notify(QuorumLost(epoch.configuration.version))
@@ -428,10 +434,13 @@ class Node:
         self.stats[
             "fast decisions" if rank == FAST else "classic decisions" if rank.round else "told decisions"
         ] += 1
+        short, whole = (
+            Decided(self._me, configuration.cluster_id, configuration.version, cut.digest, body)
+            for body in (None, cut)
+        )
+        informed = epoch.gossip.informed(cut)
         for neighbour in epoch.gossip.neighbours:
-            body = None if epoch.gossip.knows(neighbour, cut) else cut
-            decided = Decided(self._me, configuration.cluster_id, configuration.version, cut.digest, body)
-            self._send(neighbour, decided)
+            self._send(neighbour, short if neighbour in informed else whole)
         self._install(successor, cut)
         if rank == NO_RANK:  # another one knows of it, then
             self._heard(successor.version)

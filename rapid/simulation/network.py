@@ -62,6 +62,8 @@ class Network:
         """The link's condition now; None when the two are in different parts of the network."""
         if source.groups and target.groups and not source.groups & target.groups:
             return None
+        if not source.links and source.egress is target.ingress is self._everywhere is None:
+            return HEALTHY
         link = source.links.get(target) or source.egress or target.ingress or self._everywhere
         return link if link is not None and link.holds(now) else HEALTHY
 
@@ -83,6 +85,11 @@ class Network:
             self._counts["messages lost"] += 1
             return []
         at = now + (link.latency or self._latency).sample(rng)
+        if link is HEALTHY:
+            if at < (last := sender.arrivals.get(target, 0.0)):
+                at = last
+            sender.arrivals[target] = at
+            return [at]
         if link.reordering and rng.random() < link.reordering:
             self._counts["messages reordered"] += 1
             found = [at + link.late.sample(rng)]

@@ -389,18 +389,18 @@ class World:
         while heap and heap[0][0] <= until:
             at, _, kind, subject, message, peer = heappop(heap)
             self.now = at
-            if kind == WAKE:
-                assert isinstance(subject, Life)
-                if at == subject.wake_at:
-                    subject.wake_at = inf
-                    self._wake(subject)
-            elif kind == DELIVER:
-                assert isinstance(subject, Place)
-                assert peer is not None
-                if subject.life is None:
-                    self._refuse(subject, peer)
+            if kind == DELIVER:
+                life = subject.life  # type: ignore[union-attr]  # by kind, as below
+                if life is None:
+                    self._refuse(subject, peer)  # type: ignore[arg-type]
+                elif life.paused or life.place.delay:
+                    self._arrive(DELIVER, life, message, peer)  # type: ignore[arg-type]
                 else:
-                    self._arrive(DELIVER, subject.life, message, peer)  # type: ignore[arg-type]  # by kind
+                    self._handle(DELIVER, life, message, peer)  # type: ignore[arg-type]
+            elif kind == WAKE:
+                if at == subject.wake_at:  # type: ignore[union-attr]
+                    subject.wake_at = inf  # type: ignore[union-attr]
+                    self._wake(subject)  # type: ignore[arg-type]
             elif kind == ACT:
                 self._changed = True
                 subject()  # type: ignore[operator]  # by kind
@@ -444,7 +444,9 @@ class World:
             life.node.send_failed(peer.place.endpoint, life.clock(now), refused=True)
         else:
             assert message is not None
-            code = self._codes.setdefault(type(message), len(self._codes))
+            code = self._codes.get(type(message))
+            if code is None:
+                code = self._codes[type(message)] = len(self._codes)
             self.trace.mix(now, life.number, peer.number, code)
             if not routine(message):
                 self.trace.add(now, "receives", life, peer, message)
@@ -491,14 +493,16 @@ class World:
                     heappush(heap, (at, self._sequence, DELIVER, place, message, life))
                 else:
                     for at in self.network.arrivals(life, place, now):
-                        self._push(at, DELIVER, place, message, life)
+                        self._sequence += 1
+                        heappush(heap, (at, self._sequence, DELIVER, place, message, life))
             elif isinstance(output, Reply):
                 self._reply(life, output)
             elif isinstance(output, Discover):
                 life.node.discovered(life.seeds, life.clock(now))
             elif isinstance(output, Notify):
                 self._tell(life, output.event)
-        self._identify(life)
+        if life.node_id is not life.node.node_id:
+            self._identify(life)
         if life.alive:
             self._schedule_wake(life)
 

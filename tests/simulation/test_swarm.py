@@ -59,6 +59,14 @@ def test_bad_seeds_are_refused(text: str, capsys: pytest.CaptureFixture[str]) ->
     assert "--seeds" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--seeds", "3"], ["--for", "9"], ["--coverage", "5"], ["--canary"]])
+def test_a_study_refuses_the_options_of_random_worlds(
+    option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate.run(parsed(*option, "conflicts")) == 2
+    assert f"conflicts: {option[0]} is for random worlds" in capsys.readouterr().err
+
+
 def test_what_never_occurred_is_named() -> None:
     assert never_occurred(Counter(), Counter()) == [*FAULTS, *PATHS]
     assert never_occurred(Counter(PATHS), Counter(list(FAULTS))) == []
