@@ -94,7 +94,7 @@ class Leader(Version):
 
 
 def router(prefix: str = "/cluster") -> APIRouter:
-    """``members``, ``version``, ``leader`` and ``health`` of the application's member, below ``prefix``.
+    """``members``, ``version``, ``leader``, ``livez`` and ``readyz`` of the member, below ``prefix``.
 
     They tell whoever may ask who is in the cluster: mount them where only operators reach.
     """
@@ -123,8 +123,14 @@ def router(prefix: str = "/cluster") -> APIRouter:
             **Version.of(view).model_dump(), leader=Member.of(found), me=found.node_id == cluster.node_id
         )
 
-    @routes.get("/health", responses={503: {"description": "Not ready"}})
-    async def readiness(cluster: CurrentCluster, response: Response) -> health.Body:
+    @routes.get("/livez", responses={503: {"description": "It has ended"}})
+    async def livez(cluster: CurrentCluster, response: Response) -> health.Body:
+        """200 unless the member has ended, and only a new process brings it back."""
+        response.status_code, body = health.live(cluster)
+        return body
+
+    @routes.get("/readyz", responses={503: {"description": "Not ready"}})
+    async def readyz(cluster: CurrentCluster, response: Response) -> health.Body:
         """200 when the member is in a view and the quorum is not lost."""
         response.status_code, body = health.ready(cluster)
         return body

@@ -41,18 +41,14 @@ def live(cluster: AnyCluster) -> Answer:
     return OK if body["live"] else UNAVAILABLE, body
 
 
-health = ready
-"""For those who ask one question only."""
-
-
 class Health:
-    """An ASGI application: ``/healthz`` says whether the member is live, ``/readyz`` whether it is ready.
+    """An ASGI application: ``/livez`` says whether the member is live, ``/readyz`` whether it is ready.
 
     The paths are those below where it is mounted. Both answer GET and HEAD with a JSON object.
     """
 
     def __init__(self, cluster: AnyCluster) -> None:
-        self._answers = {"/healthz": lambda: live(cluster), "/readyz": lambda: ready(cluster)}
+        self._answers = {"/livez": lambda: live(cluster), "/readyz": lambda: ready(cluster)}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
