@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
-from rapid.integrations.standing import AnyCluster, State, standing
+from rapid.integrations.standing import AnyCluster, standing
+from rapid.overlay.member import Endpoint
+from rapid.standing import Standing
 
 Body = dict[str, str | int | bool]
 """``state``, ``live``, ``ready`` and, with a view: ``endpoint``, ``cluster_id``, ``version``, ``size``."""
 Answer = tuple[int, Body]
 """An HTTP status, 200 or 503, and what goes with it."""
+Question = Literal["live", "ready"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -27,8 +30,7 @@ def ready(cluster: AnyCluster) -> Answer:
     it, while it goes over to another cluster, and from the beginning of :meth:`rapid.Cluster.leave`.
     Any thread; it never blocks. :class:`rapid.StateError` after a fork.
     """
-    body = _body(cluster)
-    return OK if body["ready"] else UNAVAILABLE, body
+    return _ask("ready", cluster)
 
 
 def live(cluster: AnyCluster) -> Answer:
@@ -37,8 +39,18 @@ def live(cluster: AnyCluster) -> Answer:
     A member that is joining, cut off or evicted is live: a restart would not bring it in sooner, and
     restarts of a minority's members would make the loss of the quorum last. Otherwise as :func:`ready`.
     """
-    body = _body(cluster)
-    return OK if body["live"] else UNAVAILABLE, body
+    return _ask("live", cluster)
+
+
+def answer(question: Question, standing: Standing, endpoint: Endpoint | None) -> Answer:
+    """What is answered of a member that stands so, known by this endpoint; None as long as it has none."""
+    state, view = standing.state, standing.view
+    body: Body = {"state": state.value, "live": state.is_live, "ready": state.is_ready}
+    if endpoint is not None:
+        body["endpoint"] = str(endpoint)
+    if view is not None:
+        body |= {"cluster_id": view.cluster_id, "version": view.version, "size": view.size}
+    return OK if body[question] else UNAVAILABLE, body
 
 
 class Health:
@@ -89,18 +101,6 @@ async def _no_lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-def _body(cluster: AnyCluster) -> Body:
+def _ask(question: Question, cluster: AnyCluster) -> Answer:
     now = standing(cluster)
-    body: Body = {
-        "state": now.state.value,
-        "live": now.state is not State.CLOSED,
-        "ready": now.state is State.MEMBER,
-    }
-    if now.view is not None:
-        body |= {
-            "endpoint": str(cluster.endpoint),
-            "cluster_id": now.view.cluster_id,
-            "version": now.view.version,
-            "size": now.view.size,
-        }
-    return body
+    return answer(question, now, None if now.view is None else cluster.endpoint)

@@ -9,8 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from rapid.integrations.standing import AnyCluster, State, standing
+from rapid.integrations.standing import AnyCluster, standing
 from rapid.integrations.tally import Tally
+from rapid.standing import State
 
 
 class ClusterCollector(Collector):
@@ -46,13 +47,12 @@ class ClusterCollector(Collector):
             "rapid_view_version", "Version of the newest view", value=view.version if view is not None else 0
         )
         yield GaugeMetricFamily(
-            "rapid_ready", "1 when in a view and the quorum is not lost", value=now.state is State.MEMBER
+            "rapid_ready", "1 when in a view and the quorum is not lost", value=now.state.is_ready
         )
-        yield GaugeMetricFamily(
-            "rapid_quorum_lost",
-            "1 while too few members answer to agree on a change",
-            value=now.state is State.QUORUM_LOST,
-        )
+        states = GaugeMetricFamily("rapid_state", "1 for the state that the member is in", labels=["state"])
+        for state in State:
+            states.add_metric([state.value], now.state is state)
+        yield states
         yield CounterMetricFamily("rapid_view_changes", "Views after the first", value=tally.changes)
         yield CounterMetricFamily(
             "rapid_views_skipped", "Views that this member did not see", value=tally.skipped

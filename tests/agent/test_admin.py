@@ -62,7 +62,7 @@ async def test_the_members(stub: Stub) -> None:
         }  # fmt: skip
         stub.alert(at(2), [0, 4])
         status, answer = await get(where, "/view")
-        assert (answer["endpoint"], answer["standing"], len(answer["rings"])) == (str(at(0)), "member", 10)
+        assert (answer["endpoint"], answer["state"], len(answer["rings"])) == (str(at(0)), "member", 10)
         assert [alert["rings"] for alert in answer["alerts"]] == [[0], [4]]
         assert (await get(where, "/alerts"))[1] == {"alerts": answer["alerts"]}
 
@@ -99,18 +99,22 @@ async def test_why(stub: Stub) -> None:
 async def test_health() -> None:
     stub = Stub()
     async with stub.serving() as where:
-        assert await get(where, "/livez") == (200, {"live": True})
-        nobody = {"ready": False, "endpoint": None, "node_id": None, "standing": "joining"}
+        nobody = {"state": "joining", "live": True, "ready": False}
+        assert await get(where, "/livez") == (200, nobody)
         assert await get(where, "/readyz") == (503, nobody)
         assert (await get(where, "/members")) == (
             503, {"error": "there is no view yet: this process is joining"},
         )  # fmt: skip
         stub.change([member(0)])
-        assert (await get(where, "/readyz"))[0] == 200
-        for change, standing in ((QuorumLost(1), "without quorum"), (Evicted("c", 2), "evicted")):
+        member_of = {"endpoint": str(at(0)), "cluster_id": str(CLUSTER), "version": 1, "size": 1}
+        body = {"state": "member", "live": True, "ready": True, **member_of}
+        assert await get(where, "/livez") == await get(where, "/readyz") == (200, body)
+        for change, state in ((QuorumLost(1), "quorum lost"), (Evicted("c", 2), "evicted")):
             stub.record.changed(change)
             status, answer = await get(where, "/readyz")
-            assert (status, answer["standing"]) == (503, standing)
+            assert (status, answer["state"]) == (503, state)
+        stub.record.leaving()
+        assert (await get(where, "/readyz"))[1]["state"] == "leaving"
         assert (await get(where, "/livez"))[0] == 200
 
 

@@ -220,5 +220,5 @@ def test_the_guide_s_application(monkeypatch: pytest.MonkeyPatch) -> None:
     guide = defined_by("kubernetes.md")
     # not served: three of them would have to be
     client = TestClient(guide["app"])
-    assert client.get("/livez").json() == {"state": "starting", "live": True, "ready": False}
+    assert client.get("/livez").json() == {"state": "joining", "live": True, "ready": False}
     assert client.get("/readyz").status_code == 503

@@ -20,7 +20,7 @@ from .clusters import ANY, LOCAL, QUICK, cluster_of, defined_by
 
 async def test_from_the_beginning_to_the_end() -> None:
     cluster = Cluster(ANY, settings=LOCAL)
-    assert live(cluster) == (200, {"state": "starting", "live": True, "ready": False})
+    assert live(cluster) == (200, {"state": "joining", "live": True, "ready": False})
     assert ready(cluster)[0] == 503
     view = await cluster.start()
     body = {
@@ -145,7 +145,7 @@ async def test_the_guide() -> None:
     guide = defined_by("frameworks.md", about="asgi")
     transport = httpx2.ASGITransport(guide["probes"])
     async with httpx2.AsyncClient(transport=transport, base_url="http://here") as client:
-        assert (await client.get("/livez")).json()["state"] == "starting"
+        assert (await client.get("/livez")).json()["state"] == "joining"
 
 
 def test_the_guide_for_wsgi() -> None:
