@@ -1,4 +1,4 @@
-"""Liveness and readiness of a member, as a function and as a small ASGI application. Needs no extra."""
+"""Liveness and readiness of a member, as functions and as a small ASGI application. Needs no extra."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from rapid.overlay.member import Endpoint
 from rapid.standing import Standing
 
 Body = dict[str, str | int | bool]
-"""``state``, ``live``, ``ready`` and, with a view: ``endpoint``, ``cluster_id``, ``version``, ``size``."""
+"""``state`` (see :class:`rapid.standing.State`), ``live``, ``ready`` and, once there is a view: the member's
+``endpoint``, and the view's ``cluster_id``, ``version`` and ``size``."""
 Answer = tuple[int, Body]
-"""An HTTP status, 200 or 503, and what goes with it."""
+"""An HTTP status, 200 for yes or 503 for no, and the object to go with it."""
 Question = Literal["live", "ready"]
+"""What is asked."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,7 +26,7 @@ OK, UNAVAILABLE = 200, 503
 
 
 def ready(cluster: AnyCluster) -> Answer:
-    """200 when the member is in a view and the quorum is not lost.
+    """Whether to send work here: 200 while the member is in a view and the quorum is not lost.
 
     So it is 503 while it joins, when the quorum is lost, between an eviction and the first view after
     it, while it goes over to another cluster, and from the beginning of :meth:`rapid.Cluster.leave`.
@@ -34,16 +36,20 @@ def ready(cluster: AnyCluster) -> Answer:
 
 
 def live(cluster: AnyCluster) -> Answer:
-    """503 when the member has ended, for whatever reason, and only a new process brings it back.
+    """Whether to let the process run: 503 when the member has ended, for whatever reason, else 200.
 
     A member that is joining, cut off or evicted is live: a restart would not bring it in sooner, and
-    restarts of a minority's members would make the loss of the quorum last. Otherwise as :func:`ready`.
+    restarts of a minority's members would make the loss of the quorum last.
+    Any thread; it never blocks. :class:`rapid.StateError` after a fork.
     """
     return _ask("live", cluster)
 
 
 def answer(question: Question, standing: Standing, endpoint: Endpoint | None) -> Answer:
-    """What is answered of a member that stands so, known by this endpoint; None as long as it has none."""
+    """What :func:`live` or :func:`ready` gives for a member that stands so.
+
+    ``endpoint``: what the member is known by; None where that is not known yet.
+    """
     state, view = standing.state, standing.view
     body: Body = {"state": state.value, "live": state.is_live, "ready": state.is_ready}
     if endpoint is not None:
@@ -54,9 +60,10 @@ def answer(question: Question, standing: Standing, endpoint: Endpoint | None) ->
 
 
 class Health:
-    """An ASGI application: ``/livez`` says whether the member is live, ``/readyz`` whether it is ready.
+    """An ASGI application: ``/livez`` answers as :func:`live` does, ``/readyz`` as :func:`ready`.
 
-    The paths are those below where it is mounted. Both answer GET and HEAD with a JSON object.
+    Serve it alone, or mount it: the paths are below where it is mounted. Both answer GET and HEAD with
+    a JSON object, 405 other methods; there is nothing else (404).
     """
 
     def __init__(self, cluster: AnyCluster) -> None:

@@ -1,4 +1,4 @@
-"""A member's metrics and view changes for OpenTelemetry. Needs the extra ``opentelemetry``."""
+"""A member's metrics, and its view changes as spans, for OpenTelemetry. Needs the extra ``opentelemetry``."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ MEMBERS_LISTED = 64
 class Instrumentation:
     """Metrics of one member, and a span for each of its view changes, until :meth:`close`.
 
-    Make it before :meth:`rapid.Cluster.start`, or on an event loop after; the providers are the global
-    ones by default. Each span is a root of its own and takes no time: it marks the moment at which this
-    member was told. The first view has none. :class:`rapid.StateError` after a fork.
+    Make it before :meth:`rapid.Cluster.start`; later, a :class:`rapid.Cluster` takes it only on a
+    running event loop. The providers are the global ones unless they are given. Each span is a root of
+    its own and takes no time: it marks the moment at which this member was told. The first view has
+    none. :class:`rapid.StateError` after a fork.
     """
 
     def __init__(

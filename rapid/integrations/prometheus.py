@@ -17,23 +17,27 @@ from rapid.standing import State
 class ClusterCollector(Collector):
     """What one member knows, at each scrape: ``REGISTRY.register(ClusterCollector(cluster))``.
 
-    It counts from the first view on: make it before :meth:`rapid.Cluster.start`, or on an event loop
-    after. A registry takes one of them; give a second member of the process one of its own. After the
-    end of the member it gives what was last. :class:`rapid.StateError` after a fork.
+    Its counters count what comes after it was made and after the first view. Make it before
+    :meth:`rapid.Cluster.start`; later, a :class:`rapid.Cluster` takes it only on a running event loop.
+    A registry takes one of them: give a second member of the process a registry of its own. When the
+    member has ended, it goes on giving what was last. :class:`rapid.StateError` after a fork.
     """
 
     def __init__(self, cluster: AnyCluster) -> None:
         self._cluster = cluster
         self._tally = Tally()
-        self.close = cluster.subscribe(self._tally.count)
-        """Count no further."""
+        self._unsubscribe = cluster.subscribe(self._tally.count)
+
+    def close(self) -> None:
+        """Count no changes from now on; the gauges go on. Any thread, any number of times."""
+        self._unsubscribe()
 
     def describe(self) -> Iterable[Metric]:
-        """The metrics whose names do not depend on what has happened yet."""
+        """The metrics whose names are known before anything has happened; the registry calls it."""
         return [Metric(metric.name, metric.documentation, metric.type) for metric in self._known()]
 
     def collect(self) -> Iterator[Metric]:
-        """What holds now. Any thread."""
+        """What holds now; the registry calls it at each scrape. Any thread."""
         yield from self._known()
         yield from self._counts()
 

@@ -7,6 +7,7 @@ from rapid.cluster import Cluster
 from rapid.standing import Standing, State
 
 AnyCluster = Cluster | blocking.Cluster
+"""A member, for an event loop or for threads."""
 
 
 def standing(cluster: AnyCluster) -> Standing:
