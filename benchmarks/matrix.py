@@ -13,12 +13,13 @@ from pathlib import Path
 
 from benchmarks import simulated
 from benchmarks.experiments import EXPERIMENTS
-from benchmarks.peers.fleet import Fleet, Overdue
+from benchmarks.peers.fleet import Fleet
 from benchmarks.peers.registry import TOOLCHAIN_MISSING, Peer, build_environment, named
 from benchmarks.progress import Progress
 from benchmarks.store import FAILED, INTERRUPTED, MISSING, OK, Plan, Process, Store
 from benchmarks.topology import Network, obstacle
 from benchmarks.trial import Trial
+from rapid.cli.processes import Overdue
 from rapid.errors import RapidError
 
 

@@ -16,7 +16,7 @@ BELOW = {"overlay", "detection", "consensus", "protocol"}
 """The packages below the line: sans-IO."""
 PLAIN = {"errors", "settings"}
 """Values that every layer may use."""
-TOLD = {"view", "placement", "token"}
+TOLD = {"view", "placement", "token", "standing"}
 """What applications are told, and what follows from it: as pure as the core."""
 ALLOWED = {
     "errors": set[str](),
@@ -29,6 +29,7 @@ ALLOWED = {
     "token": PLAIN | {"overlay"},
     "placement": PLAIN | {"overlay"},
     "view": PLAIN | {"overlay", "placement", "token"},
+    "standing": {"view"},
     "telling": PLAIN | BELOW | {"view"},
     "simulation": PLAIN | BELOW | {"view", "telling"},
     "log": set[str](),

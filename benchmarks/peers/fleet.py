@@ -1,47 +1,35 @@
-"""Processes of agents: what they print, waiting for it, and their certain end."""
+"""Processes of agents of any library, and addresses for them."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import random
 import signal
 import socket
-from asyncio.subprocess import PIPE, Process
-from collections import deque
+from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
+from functools import partial
+from typing import Any
 
 from benchmarks.peers.contract import Ready, View, parse
+from rapid.cli.processes import Child, Children
 
-_LAST_WORDS = 5
-"""Lines of standard error that are kept of a process."""
-_LINE_LIMIT = 16 * 1024 * 1024
-"""Bytes of one line: a view may list all members."""
 _PORTS = range(20000, 32000)
 """Below those that systems hand out for outgoing connections."""
 
 
-class Overdue(Exception):
-    """What was waited for has not come true in time, or cannot any more."""
-
-
-class Agent:
-    """One process, which leads a process group of its own, and what it has said so far."""
+class Agent(Child):
+    """One process, and what it has said so far by the contract."""
 
     def __init__(self, name: str, process: Process) -> None:
+        super().__init__(process)
         self.name = name
-        self.process = process
         self.is_ready = False
         self.views: list[View] = []
         self.told: list[dict[str, Any]] = []
         """What it has printed that is no event of the contract."""
-        self.last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self.is_signalled = False
-        self.ended = False
 
     @property
     def size(self) -> int:
@@ -49,42 +37,24 @@ class Agent:
         return self.views[-1].size if self.views else 0
 
     @property
-    def status(self) -> int | None:
-        """The exit status; None while it runs."""
-        return self.process.returncode
+    def has_failed(self) -> bool:
+        """Whether it has ended and was sent no signal."""
+        return self.ended and not self.is_signalled
 
     def first(self, size: int, after: float) -> float:
         """When it first had a view of the size, after a time; both unix time. It must have had."""
         return next(view.at for view in self.views if view.size == size and view.at >= after)
 
-    def release(self) -> None:
-        """Let it join, where it was started with ``--wait``."""
-        assert self.process.stdin is not None, "it is a pipe"
-        self.process.stdin.write(b"\n")
-
-    def kill(self) -> None:
-        """SIGKILL, on purpose."""
-        self.send(signal.SIGKILL)
-
-    def terminate(self) -> None:
-        """SIGTERM."""
-        self.send(signal.SIGTERM)
-
     def send(self, number: signal.Signals) -> None:
         """Send a signal to it and to all that it has started. From then on it may end."""
         self.is_signalled = True
-        if not self.ended:
-            try:
-                os.killpg(self.process.pid, number)
-            except ProcessLookupError:
-                return  # it has ended, and its output is yet to be read
+        super().send(number)
+
+    def __str__(self) -> str:
+        return self.name
 
     def take(self, line: bytes) -> None:
         """One line of its standard output."""
-        if line == b"ready\n":
-            # ``rapid agent --wait``, which listens only once it is released
-            self.is_ready = True
-            return
         match parse(line):
             case Ready():
                 self.is_ready = True
@@ -101,26 +71,12 @@ class Agent:
         return replace(view, removed=tuple(sorted({*before} - {*view.members})))
 
 
-class Fleet:
-    """Starts agents; on exit none of them lives on.
-
-    Nor does one that was started with ``--tether`` when this process is killed.
-    """
-
-    def __init__(self) -> None:
-        self.agents: list[Agent] = []
-        self._news = asyncio.Event()
-        self._listeners: list[asyncio.Task[None]] = []
+class Fleet(Children[Agent]):
+    """Starts agents; on exit none of them lives on."""
 
     async def start(self, name: str, command: Sequence[str]) -> Agent:
-        """Start one, in a session of its own, which Ctrl-C in the terminal does not reach."""
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LINE_LIMIT, start_new_session=True
-        )
-        agent = Agent(name, process)
-        self.agents.append(agent)
-        self._listeners.append(asyncio.create_task(self._listen(agent)))
-        return agent
+        """Start one."""
+        return await self._begin(partial(Agent, name), command)
 
     async def until(
         self, condition: Callable[[Agent], object], agents: Sequence[Agent], within: float, missing: str
@@ -129,54 +85,12 @@ class Fleet:
 
         Overdue also at once when an agent that was sent no signal has ended.
         """
-        try:
-            async with asyncio.timeout(within):
-                while not all(condition(agent) for agent in agents):
-                    self._none_failed()
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            late = ", ".join(f"{agent.name} ({agent.size})" for agent in agents if not condition(agent))
-            raise Overdue(f"after {within:g} s {missing}: {late}") from None
 
-    async def __aenter__(self) -> Self:
-        return self
+        def late() -> str:
+            names = ", ".join(f"{agent} ({agent.size})" for agent in agents if not condition(agent))
+            return f"{missing}: {names}"
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for agent in self.agents:
-            agent.send(signal.SIGKILL)
-        await asyncio.gather(*self._listeners, return_exceptions=error is not None)
-
-    def _none_failed(self) -> None:
-        for listener in self._listeners:
-            if listener.done():
-                listener.result()
-        for agent in self.agents:
-            if agent.ended and not agent.is_signalled:
-                said = "".join(f"\n  {line}" for line in agent.last_words)
-                raise Overdue(f"{agent.name} has ended with status {agent.status}{said}")
-
-    async def _listen(self, agent: Agent) -> None:
-        process = agent.process
-        assert process.stdout is not None, "it is a pipe"
-        assert process.stderr is not None, "it is a pipe"
-        errors = asyncio.create_task(_gather(process.stderr, agent.last_words))
-        try:
-            async for line in process.stdout:
-                agent.take(line)
-                self._news.set()
-            await errors
-            await process.wait()
-        finally:
-            agent.ended = True
-            self._news.set()
-
-
-async def _gather(stream: asyncio.StreamReader, lines: deque[str]) -> None:
-    async for line in stream:
-        lines.append(line.decode(errors="replace").rstrip())
+        await self._wait(lambda: all(condition(agent) for agent in agents), within, late)
 
 
 def free_addresses(count: int, host: str = "127.0.0.1") -> list[str]:

@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.fleet import Agent, Fleet, Overdue, free_addresses
+from benchmarks.peers.fleet import Agent, Fleet, free_addresses
 from benchmarks.peers.registry import BUILT, PEERS, TOOLCHAIN_MISSING, Peer, build_environment, named
+from rapid.cli.processes import Overdue
 
 Result = dict[str, Any]
 

@@ -21,7 +21,9 @@ from rapid.agent.guard import Guard, Guarded
 from rapid.agent.record import VIEWS, Record
 from rapid.agent.reports import Report, as_report, now
 from rapid.errors import EndpointError, LeaveTimeout, QuorumError, StateError
+from rapid.integrations.health import Question, answer
 from rapid.overlay.member import Endpoint, NodeId
+from rapid.standing import Standing
 from rapid.view import View, ViewChange
 
 SILENCE = 15.0
@@ -81,8 +83,8 @@ class Admin:
                 Route("/events", self.events),
                 Route("/counters", self.counters),
                 Route("/metrics", self.metrics),
-                Route("/health/live", self.live),
-                Route("/health/ready", self.ready),
+                Route("/livez", self.live),
+                Route("/readyz", self.ready),
                 Route("/leave", self.leave, methods=["POST"]),
                 Route("/force-new-cluster", self.force_new_cluster, methods=["POST"]),
             ],
@@ -99,7 +101,7 @@ class Admin:
     async def members(self, request: Request) -> Response:
         view = self._record.view
         if view is None:
-            return _failed(503, f"there is no view yet: this process is {self._record.standing}")
+            return _failed(503, f"there is no view yet: this process is {self._record.state}")
         return JSONResponse(_as_members(view))
 
     async def view(self, request: Request) -> Response:
@@ -137,11 +139,10 @@ class Admin:
         return Response(content, media_type=media_type)
 
     async def live(self, request: Request) -> Response:
-        return JSONResponse({"live": True})
+        return self._answer("live")
 
     async def ready(self, request: Request) -> Response:
-        ready = self._record.standing == "member"
-        return JSONResponse({"ready": ready, **self._self()}, 200 if ready else 503)
+        return self._answer("ready")
 
     async def events(self, request: Request) -> Response:
         run, _, number = request.headers.get("last-event-id", "").partition("-")
@@ -190,6 +191,12 @@ class Admin:
     def _event(self, number: int, report: Report) -> str:
         return f"id: {self._run}-{number}\ndata: {json.dumps(report)}\n\n"
 
+    def _answer(self, question: Question) -> JSONResponse:
+        state, view = self._record.state, self._record.view
+        endpoint = None if view is None else self._member.endpoint
+        status, body = answer(question, Standing(state, view), endpoint)
+        return JSONResponse(body, status)
+
     def _self(self) -> dict[str, Any]:
         who: dict[str, Any]
         try:
@@ -197,7 +204,7 @@ class Admin:
         except StateError:
             # it does not listen yet
             who = {"endpoint": None, "node_id": None}
-        return {**who, "standing": self._record.standing}
+        return {**who, "state": self._record.state}
 
 
 def _as_members(view: View) -> dict[str, Any]:

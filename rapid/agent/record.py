@@ -12,16 +12,8 @@ from rapid.detection.alert import Alert, Status
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import Endpoint
 from rapid.overlay.rings import Ring
-from rapid.view import (
-    Change,
-    Evicted,
-    OtherCluster,
-    QuorumLost,
-    QuorumRestored,
-    View,
-    ViewChange,
-    ViewsSkipped,
-)
+from rapid.standing import State
+from rapid.view import Change, View, ViewChange, ViewsSkipped
 
 VIEWS = 512
 """Changes that are remembered."""
@@ -47,8 +39,8 @@ class Record:
         self.k = k
         self.judge = judge
         self.view: View | None = None
-        self.standing = "joining"
-        """What this process is: ``joining``, ``member``, ``without quorum``, ``evicted`` or ``merging``."""
+        self.state = State.JOINING
+        """What the member is, by what was told of it so far."""
         self.changes: deque[Report] = deque(maxlen=VIEWS)
         """The latest, in order."""
         self._removals: deque[dict[str, Any]] = deque(maxlen=REMOVALS)
@@ -72,6 +64,7 @@ class Record:
         """The next change; what is told of it."""
         report = as_report(change)
         self.changes.append(report)
+        self.state = self.state.after(change)
         match change:
             case ViewChange(view, joined, removed):
                 for member in joined:
@@ -79,15 +72,11 @@ class Record:
                 self._gone(report["t"], view, removed, skipped=0)
             case ViewsSkipped(view, skipped):
                 self._gone(report["t"], view, self._missing(view), skipped=skipped)
-            case QuorumLost():
-                self.standing = "without quorum"
-            case QuorumRestored():
-                self.standing = "member"
-            case Evicted():
-                self.standing = "evicted"
-            case OtherCluster(merging=True):
-                self.standing = "merging"
         return report
+
+    def leaving(self) -> None:
+        """The member has begun to leave."""
+        self.state = State.LEAVING
 
     @property
     def alerts(self) -> list[Report]:
@@ -129,7 +118,6 @@ class Record:
     def _gone(self, t: float, view: View, removed: Iterable[Removal], *, skipped: int) -> None:
         """Keep the alerts of who was removed, and forget those that have had their end."""
         before, self.view = self.view, view
-        self.standing = "member"
         said: dict[tuple[Endpoint, bytes], list[tuple[float, Alert]]] = {}
         if before is not None:
             for word in self._alerts.pop((before.cluster_id, before.version), []):

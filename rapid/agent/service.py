@@ -102,6 +102,7 @@ class Agent:
         return await self._cluster.force_new_cluster()
 
     async def _leave(self) -> None:
+        self._record.leaving()
         self._tell(now("leaving"))
         await self._cluster.leave()
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from rapid.cli.agreement import summary
 from rapid.cli.display import Display, display_for
-from rapid.cli.fleet import Agent, Fleet, Overdue, named
+from rapid.cli.fleet import Agent, Fleet, named
+from rapid.cli.processes import Overdue
 
 AT_ONCE = 8
 """Interpreters that are starting at the same time: more of them just wait for the processors."""

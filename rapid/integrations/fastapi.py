@@ -17,15 +17,15 @@ from rapid.overlay.member import Member as ClusterMember
 from rapid.view import View
 
 KEY = "rapid_cluster"
-"""Under this name the member is in the state of the application and of each request."""
+"""The key of the member in ``request.state`` and ``websocket.state``; :func:`current_cluster` looks there."""
 
 
 def lifespan(make: Callable[[], Cluster]) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Cluster]]]:
-    """A lifespan that starts the Cluster that ``make`` gives, and leaves at the end.
+    """For ``FastAPI(lifespan=...)``: starts the Cluster that ``make`` gives, and leaves at the end.
 
-    ``make`` is called in the process that serves, once for each start. The application is served
-    only once :meth:`rapid.Cluster.start` has returned; what that raises fails the server's start.
-    The departure is agreed on before the server ends, or ``settings.leave_timeout`` has passed.
+    ``make`` is called in the process that serves, once for each start of the application, which is
+    served only when :meth:`rapid.Cluster.start` has returned; what that raises fails the server's
+    start. The server ends when the departure is agreed on, or ``settings.leave_timeout`` has passed.
     """
 
     @asynccontextmanager
@@ -39,7 +39,8 @@ def lifespan(make: Callable[[], Cluster]) -> Callable[[Any], AbstractAsyncContex
 def current_cluster(connection: HTTPConnection) -> Cluster:
     """The member of the application that handles this request or websocket.
 
-    Raises :class:`rapid.StateError` when the application has no :func:`lifespan` of this module.
+    For Starlette, where there are no dependencies, and for parts of an application that have only
+    the request. :class:`rapid.StateError` when the application has no :func:`lifespan` of this module.
     """
     cluster = getattr(connection.state, KEY, None)
     if not isinstance(cluster, Cluster):
@@ -50,11 +51,11 @@ def current_cluster(connection: HTTPConnection) -> Cluster:
 
 
 CurrentCluster = Annotated[Cluster, Depends(current_cluster)]
-"""The type of a parameter that is the application's member."""
+"""The type of a handler's parameter that is to be the application's member: ``cluster: CurrentCluster``."""
 
 
 class Version(BaseModel):
-    """The name of a view: a fencing token."""
+    """The name of a view: its ``cluster_id``, ``version`` and ``digest``."""
 
     cluster_id: str
     version: int
@@ -66,7 +67,7 @@ class Version(BaseModel):
 
 
 class Member(BaseModel):
-    """One member."""
+    """One member: its ``endpoint`` as ``host:port``, ``node_id`` in hex, and ``metadata``."""
 
     endpoint: str
     node_id: str
@@ -80,13 +81,13 @@ class Member(BaseModel):
 
 
 class Members(Version):
-    """All members of one view, in its order."""
+    """The name of one view and its ``members``, in its order; all, or those of the role asked for."""
 
     members: list[Member]
 
 
 class Leader(Version):
-    """The leader of one view, among those of a role and under a name."""
+    """The name of one view and its ``leader`` among those of the role and for the name asked for."""
 
     leader: Member
     me: bool
@@ -94,9 +95,10 @@ class Leader(Version):
 
 
 def router(prefix: str = "/cluster") -> APIRouter:
-    """``members``, ``version``, ``leader`` and ``health`` of the application's member, below ``prefix``.
+    """Routes that tell of the member: ``members``, ``version``, ``leader``, ``livez``, ``readyz``.
 
-    They tell whoever may ask who is in the cluster: mount them where only operators reach.
+    They are below ``prefix``, and need the :func:`lifespan` of this module. Whoever reaches them can
+    read all addresses and metadata: keep them where only operators are.
     """
     routes = APIRouter(prefix=prefix, tags=["cluster"])
 
@@ -123,9 +125,15 @@ def router(prefix: str = "/cluster") -> APIRouter:
             **Version.of(view).model_dump(), leader=Member.of(found), me=found.node_id == cluster.node_id
         )
 
-    @routes.get("/health", responses={503: {"description": "Not ready"}})
-    async def readiness(cluster: CurrentCluster, response: Response) -> health.Body:
-        """200 when the member is in a view and the quorum is not lost."""
+    @routes.get("/livez", responses={503: {"description": "It has ended"}})
+    async def livez(cluster: CurrentCluster, response: Response) -> health.Body:
+        """200 unless the member has ended, and only a new process brings it back."""
+        response.status_code, body = health.live(cluster)
+        return body
+
+    @routes.get("/readyz", responses={503: {"description": "Not ready"}})
+    async def readyz(cluster: CurrentCluster, response: Response) -> health.Body:
+        """200 while the member is in a view and the quorum is not lost."""
         response.status_code, body = health.ready(cluster)
         return body
 

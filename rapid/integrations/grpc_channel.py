@@ -22,9 +22,10 @@ from rapid.view import Change, View
 
 
 def target(member: Member, key: str) -> str | None:
-    """Where a member serves, by its metadata under ``key``; None when they do not say, or make no sense.
+    """Where a member serves, as ``host:port``, by what its metadata hold under ``key``.
 
-    They hold a port, on the host that the member is known by, or ``host:port``.
+    That is a port, on the host that the member is known by, or ``host:port``. None when there is
+    nothing, or nothing that makes sense.
     """
     text = member.metadata.get(key)
     if text is None:
@@ -38,7 +39,10 @@ def target(member: Member, key: str) -> str | None:
 
 
 def targets(view: View, key: str, *, role: str | None = None) -> Mapping[Member, str]:
-    """Each member of the view that serves, in its order, and where; see :func:`target`."""
+    """Each member of the view that serves, and where (see :func:`target`), in the order of the view.
+
+    With ``role``, only those that have it as ``role`` in their metadata.
+    """
     return MappingProxyType(
         {
             member: where
@@ -98,7 +102,7 @@ class Call:
 
 
 class FollowingChannel(_Stubbed):
-    """A channel to whichever members serve: ``async with FollowingChannel(cluster, "grpc") as channel:``.
+    """A channel to whichever members serve: ``async with FollowingChannel(cluster, "grpc") as channel``.
 
     Members say under ``key`` in their metadata where they serve (see :func:`target`); with ``role``,
     only those of that role are called. Give it to a stub in place of a :class:`grpc.aio.Channel`. Each
@@ -110,9 +114,9 @@ class FollowingChannel(_Stubbed):
     error of a member that has failed and is not removed yet, and may call again if that does no harm.
 
     ``credentials`` and ``options`` are those of the channels to the members; without credentials they
-    are insecure. Use it on the event loop on which it was entered. Calls raise
-    :class:`rapid.PlacementError` when no member serves, and :class:`rapid.StateError` outside of the block.
-    Raises :class:`rapid.SettingsError` when ``grace`` is below 0.
+    are insecure. Start the cluster first, and use the channel on the event loop on which it was
+    entered. Calls raise :class:`rapid.PlacementError` when no member serves, and
+    :class:`rapid.StateError` outside of the block. :class:`rapid.SettingsError` when ``grace`` is below 0.
     """
 
     def __init__(
@@ -165,7 +169,7 @@ class FollowingChannel(_Stubbed):
 
     @property
     def targets(self) -> Mapping[Member, str]:
-        """The members that are called, and where."""
+        """The members that are called now, and where."""
         return self._now().targets
 
     def keyed(self, key: str | bytes) -> KeyedChannel:
@@ -182,7 +186,7 @@ class FollowingChannel(_Stubbed):
         return self._channel(served.targets[served.ring.owner(key)])
 
     def pick(self) -> grpc.aio.Channel:
-        """The channel to the member whose turn it is."""
+        """The channel to the member whose turn it is; a stub calls this for each call."""
         addresses = self._now().addresses
         if not addresses:
             whom = "no member" if self._role is None else f"no member of the role {self._role!r}"

@@ -1,17 +1,22 @@
-"""Liveness and readiness of a member, as a function and as a small ASGI application. Needs no extra."""
+"""Liveness and readiness of a member, as functions and as a small ASGI application. Needs no extra."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
-from rapid.integrations.standing import AnyCluster, State, standing
+from rapid.integrations.standing import AnyCluster, standing
+from rapid.overlay.member import Endpoint
+from rapid.standing import Standing
 
 Body = dict[str, str | int | bool]
-"""``state``, ``live``, ``ready`` and, with a view: ``endpoint``, ``cluster_id``, ``version``, ``size``."""
+"""``state`` (see :class:`rapid.standing.State`), ``live``, ``ready`` and, once there is a view: the member's
+``endpoint``, and the view's ``cluster_id``, ``version`` and ``size``."""
 Answer = tuple[int, Body]
-"""An HTTP status, 200 or 503, and what goes with it."""
+"""An HTTP status, 200 for yes or 503 for no, and the object to go with it."""
+Question = Literal["live", "ready"]
+"""What is asked."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -21,38 +26,48 @@ OK, UNAVAILABLE = 200, 503
 
 
 def ready(cluster: AnyCluster) -> Answer:
-    """200 when the member is in a view and the quorum is not lost.
+    """Whether to send work here: 200 while the member is in a view and the quorum is not lost.
 
     So it is 503 while it joins, when the quorum is lost, between an eviction and the first view after
     it, while it goes over to another cluster, and from the beginning of :meth:`rapid.Cluster.leave`.
     Any thread; it never blocks. :class:`rapid.StateError` after a fork.
     """
-    body = _body(cluster)
-    return OK if body["ready"] else UNAVAILABLE, body
+    return _ask("ready", cluster)
 
 
 def live(cluster: AnyCluster) -> Answer:
-    """503 when the member has ended, for whatever reason, and only a new process brings it back.
+    """Whether to let the process run: 503 when the member has ended, for whatever reason, else 200.
 
     A member that is joining, cut off or evicted is live: a restart would not bring it in sooner, and
-    restarts of a minority's members would make the loss of the quorum last. Otherwise as :func:`ready`.
+    restarts of a minority's members would make the loss of the quorum last.
+    Any thread; it never blocks. :class:`rapid.StateError` after a fork.
     """
-    body = _body(cluster)
-    return OK if body["live"] else UNAVAILABLE, body
+    return _ask("live", cluster)
 
 
-health = ready
-"""For those who ask one question only."""
+def answer(question: Question, standing: Standing, endpoint: Endpoint | None) -> Answer:
+    """What :func:`live` or :func:`ready` gives for a member that stands so.
+
+    ``endpoint``: what the member is known by; None where that is not known yet.
+    """
+    state, view = standing.state, standing.view
+    body: Body = {"state": state.value, "live": state.is_live, "ready": state.is_ready}
+    if endpoint is not None:
+        body["endpoint"] = str(endpoint)
+    if view is not None:
+        body |= {"cluster_id": view.cluster_id, "version": view.version, "size": view.size}
+    return OK if body[question] else UNAVAILABLE, body
 
 
 class Health:
-    """An ASGI application: ``/healthz`` says whether the member is live, ``/readyz`` whether it is ready.
+    """An ASGI application: ``/livez`` answers as :func:`live` does, ``/readyz`` as :func:`ready`.
 
-    The paths are those below where it is mounted. Both answer GET and HEAD with a JSON object.
+    Serve it alone, or mount it: the paths are below where it is mounted. Both answer GET and HEAD with
+    a JSON object, 405 other methods; there is nothing else (404).
     """
 
     def __init__(self, cluster: AnyCluster) -> None:
-        self._answers = {"/healthz": lambda: live(cluster), "/readyz": lambda: ready(cluster)}
+        self._answers = {"/livez": lambda: live(cluster), "/readyz": lambda: ready(cluster)}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -93,18 +108,6 @@ async def _no_lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-def _body(cluster: AnyCluster) -> Body:
+def _ask(question: Question, cluster: AnyCluster) -> Answer:
     now = standing(cluster)
-    body: Body = {
-        "state": now.state.value,
-        "live": now.state is not State.CLOSED,
-        "ready": now.state is State.MEMBER,
-    }
-    if now.view is not None:
-        body |= {
-            "endpoint": str(cluster.endpoint),
-            "cluster_id": now.view.cluster_id,
-            "version": now.view.version,
-            "size": now.view.size,
-        }
-    return body
+    return answer(question, now, None if now.view is None else cluster.endpoint)

@@ -1,4 +1,4 @@
-"""A member's metrics and view changes for OpenTelemetry. Needs the extra ``opentelemetry``."""
+"""A member's metrics, and its view changes as spans, for OpenTelemetry. Needs the extra ``opentelemetry``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
 from opentelemetry.trace import TracerProvider, get_tracer_provider
 
-from rapid.integrations.standing import AnyCluster, State, standing
+from rapid.integrations.standing import AnyCluster, standing
 from rapid.integrations.tally import Tally
+from rapid.standing import State
 from rapid.view import Change, ViewChange, ViewsSkipped
 
 NAME = "rapid"
@@ -21,9 +22,10 @@ MEMBERS_LISTED = 64
 class Instrumentation:
     """Metrics of one member, and a span for each of its view changes, until :meth:`close`.
 
-    Make it before :meth:`rapid.Cluster.start`, or on an event loop after; the providers are the global
-    ones by default. Each span is a root of its own and takes no time: it marks the moment at which this
-    member was told. The first view has none. :class:`rapid.StateError` after a fork.
+    Make it before :meth:`rapid.Cluster.start`; later, a :class:`rapid.Cluster` takes it only on a
+    running event loop. The providers are the global ones unless they are given. Each span is a root of
+    its own and takes no time: it marks the moment at which this member was told. The first view has
+    none. :class:`rapid.StateError` after a fork.
     """
 
     def __init__(
@@ -41,13 +43,8 @@ class Instrumentation:
         self._meter = (meter_provider or get_meter_provider()).get_meter(NAME, _version())
         self._gauge("rapid.cluster.size", "{member}", "Members of the newest view", self._size)
         self._gauge("rapid.view.version", "1", "Version of the newest view", self._view_version)
-        self._gauge("rapid.ready", "1", "1 when in a view and the quorum is not lost", self._is(State.MEMBER))
-        self._gauge(
-            "rapid.quorum.lost",
-            "1",
-            "1 while too few members answer to agree on a change",
-            self._is(State.QUORUM_LOST),
-        )
+        self._gauge("rapid.ready", "1", "1 when in a view and the quorum is not lost", self._ready)
+        self._gauge("rapid.state", "1", "1 for the state that the member is in", self._state)
         self._counter("rapid.view.changes", "{view}", "Views after the first", self._changes)
         self._counter("rapid.views.skipped", "{view}", "Views that this member did not see", self._skipped)
         self._counter("rapid.members.joined", "{member}", "Members that joined", self._joined)
@@ -117,8 +114,13 @@ class Instrumentation:
         if (view := standing(self._cluster).view) is not None:
             yield Observation(view.version)
 
-    def _is(self, state: State) -> Values:
-        return lambda: [Observation(int(standing(self._cluster).state is state))]
+    def _ready(self) -> Iterator[Observation]:
+        yield Observation(int(standing(self._cluster).state.is_ready))
+
+    def _state(self) -> Iterator[Observation]:
+        now = standing(self._cluster).state
+        for state in State:
+            yield Observation(int(state is now), {"rapid.state": state.value})
 
     def _changes(self) -> Iterator[Observation]:
         yield Observation(self._tally.changes)

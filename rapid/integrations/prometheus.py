@@ -9,30 +9,35 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from rapid.integrations.standing import AnyCluster, State, standing
+from rapid.integrations.standing import AnyCluster, standing
 from rapid.integrations.tally import Tally
+from rapid.standing import State
 
 
 class ClusterCollector(Collector):
     """What one member knows, at each scrape: ``REGISTRY.register(ClusterCollector(cluster))``.
 
-    It counts from the first view on: make it before :meth:`rapid.Cluster.start`, or on an event loop
-    after. A registry takes one of them; give a second member of the process one of its own. After the
-    end of the member it gives what was last. :class:`rapid.StateError` after a fork.
+    Its counters count what comes after it was made and after the first view. Make it before
+    :meth:`rapid.Cluster.start`; later, a :class:`rapid.Cluster` takes it only on a running event loop.
+    A registry takes one of them: give a second member of the process a registry of its own. When the
+    member has ended, it goes on giving what was last. :class:`rapid.StateError` after a fork.
     """
 
     def __init__(self, cluster: AnyCluster) -> None:
         self._cluster = cluster
         self._tally = Tally()
-        self.close = cluster.subscribe(self._tally.count)
-        """Count no further."""
+        self._unsubscribe = cluster.subscribe(self._tally.count)
+
+    def close(self) -> None:
+        """Count no changes from now on; the gauges go on. Any thread, any number of times."""
+        self._unsubscribe()
 
     def describe(self) -> Iterable[Metric]:
-        """The metrics whose names do not depend on what has happened yet."""
+        """The metrics whose names are known before anything has happened; the registry calls it."""
         return [Metric(metric.name, metric.documentation, metric.type) for metric in self._known()]
 
     def collect(self) -> Iterator[Metric]:
-        """What holds now. Any thread."""
+        """What holds now; the registry calls it at each scrape. Any thread."""
         yield from self._known()
         yield from self._counts()
 
@@ -46,13 +51,12 @@ class ClusterCollector(Collector):
             "rapid_view_version", "Version of the newest view", value=view.version if view is not None else 0
         )
         yield GaugeMetricFamily(
-            "rapid_ready", "1 when in a view and the quorum is not lost", value=now.state is State.MEMBER
+            "rapid_ready", "1 when in a view and the quorum is not lost", value=now.state.is_ready
         )
-        yield GaugeMetricFamily(
-            "rapid_quorum_lost",
-            "1 while too few members answer to agree on a change",
-            value=now.state is State.QUORUM_LOST,
-        )
+        states = GaugeMetricFamily("rapid_state", "1 for the state that the member is in", labels=["state"])
+        for state in State:
+            states.add_metric([state.value], now.state is state)
+        yield states
         yield CounterMetricFamily("rapid_view_changes", "Views after the first", value=tally.changes)
         yield CounterMetricFamily(
             "rapid_views_skipped", "Views that this member did not see", value=tally.skipped

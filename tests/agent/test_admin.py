@@ -62,7 +62,7 @@ async def test_the_members(stub: Stub) -> None:
         }  # fmt: skip
         stub.alert(at(2), [0, 4])
         status, answer = await get(where, "/view")
-        assert (answer["endpoint"], answer["standing"], len(answer["rings"])) == (str(at(0)), "member", 10)
+        assert (answer["endpoint"], answer["state"], len(answer["rings"])) == (str(at(0)), "member", 10)
         assert [alert["rings"] for alert in answer["alerts"]] == [[0], [4]]
         assert (await get(where, "/alerts"))[1] == {"alerts": answer["alerts"]}
 
@@ -99,19 +99,23 @@ async def test_why(stub: Stub) -> None:
 async def test_health() -> None:
     stub = Stub()
     async with stub.serving() as where:
-        assert await get(where, "/health/live") == (200, {"live": True})
-        nobody = {"ready": False, "endpoint": None, "node_id": None, "standing": "joining"}
-        assert await get(where, "/health/ready") == (503, nobody)
+        nobody = {"state": "joining", "live": True, "ready": False}
+        assert await get(where, "/livez") == (200, nobody)
+        assert await get(where, "/readyz") == (503, nobody)
         assert (await get(where, "/members")) == (
             503, {"error": "there is no view yet: this process is joining"},
         )  # fmt: skip
         stub.change([member(0)])
-        assert (await get(where, "/health/ready"))[0] == 200
-        for change, standing in ((QuorumLost(1), "without quorum"), (Evicted("c", 2), "evicted")):
+        member_of = {"endpoint": str(at(0)), "cluster_id": str(CLUSTER), "version": 1, "size": 1}
+        body = {"state": "member", "live": True, "ready": True, **member_of}
+        assert await get(where, "/livez") == await get(where, "/readyz") == (200, body)
+        for change, state in ((QuorumLost(1), "quorum lost"), (Evicted("c", 2), "evicted")):
             stub.record.changed(change)
-            status, answer = await get(where, "/health/ready")
-            assert (status, answer["standing"]) == (503, standing)
-        assert (await get(where, "/health/live"))[0] == 200
+            status, answer = await get(where, "/readyz")
+            assert (status, answer["state"]) == (503, state)
+        stub.record.leaving()
+        assert (await get(where, "/readyz"))[1]["state"] == "leaving"
+        assert (await get(where, "/livez"))[0] == 200
 
 
 async def test_what_is_not_there(stub: Stub) -> None:
@@ -186,7 +190,7 @@ async def test_on_loopback_no_other_name_is_answered(stub: Stub, host: str, stat
     async with stub.serving() as where:
         assert (await get(where, "/members", Host=host))[0] == status
     async with Stub().serving(ELSEWHERE) as where:
-        assert (await get(where, "/health/live", Host=host))[0] == 200
+        assert (await get(where, "/livez", Host=host))[0] == 200
 
 
 class Stream:

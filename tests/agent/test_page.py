@@ -63,7 +63,7 @@ async def test_the_cluster_as_it_is() -> None:
     async with shown(stub) as page:
         await count(page, "#members tr", 12)
         await text(page, "#version", "2")
-        await text(page, "#standing", "member")
+        await text(page, "#state", "member")
         await text(page, "#me", str(at(0)))
         # what a member says of itself is text, whatever it looks like
         cell = page.locator(f"tr[data-endpoint='{at(0)}'] td").nth(2)
@@ -94,7 +94,7 @@ async def test_changes_and_alerts_as_they_come() -> None:
         stub.alert(at(5), [0], Status.LEAVING)
         await playwright.expect(page.locator("#alerts li")).to_contain_text("leaving on 1 of 10 rings")
         stub.events.append(stub.record.changed(QuorumLost(3)))
-        await text(page, "#standing", "without quorum")
+        await text(page, "#state", "quorum lost")
 
 
 async def test_an_alert_is_kept_that_comes_before_an_older_answer() -> None:
@@ -116,7 +116,7 @@ async def test_an_alert_is_kept_that_comes_before_an_older_answer() -> None:
         stub.alert(at(7), range(4))
         await count(page, "tr.reported", 1)
         arrived.set()
-        await text(page, "#standing", "without quorum")
+        await text(page, "#state", "quorum lost")
         await count(page, "tr.reported", 1)
 
 
@@ -139,10 +139,10 @@ async def test_a_member_is_looked_at() -> None:
 async def test_a_process_that_has_not_joined_yet() -> None:
     stub = Stub()
     async with shown(stub) as page:
-        await text(page, "#standing", "joining")
+        await text(page, "#state", "joining")
         stub.change([member(0)])
         await count(page, "#members tr", 1)
-        await text(page, "#standing", "member")
+        await text(page, "#state", "member")
         await count(page, "#changes li", 1)
 
 

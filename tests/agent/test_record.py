@@ -105,15 +105,15 @@ def test_views_that_were_skipped() -> None:
     removals = [stub.record.why(at(number))["removals"] for number in (3, 4)]
     assert [(removal["skipped"], removal["rings"]) for [removal] in removals] == [(2, [0]), (2, [])]
     assert stub.record.why(at(8))["member"] == {"node_id": str(member(8).node_id), "since": None}
-    assert stub.record.standing == "member"
+    assert stub.record.state == "member"
 
 
-def test_the_standing() -> None:
+def test_the_state() -> None:
     stub = Stub()
     record = stub.record
-    seen = [record.standing]
+    seen = [record.state]
     stub.change([member(0)])
-    seen.append(record.standing)
+    seen.append(record.state)
     for change in (
         QuorumLost(1),
         QuorumRestored(1),
@@ -122,11 +122,14 @@ def test_the_standing() -> None:
         Evicted("c", 2, rejoining=True),
     ):
         record.changed(change)
-        seen.append(record.standing)
-    assert seen == ["joining", "member", "without quorum", "member", "member", "merging", "evicted"]
+        seen.append(record.state)
+    assert seen == ["joining", "member", "quorum lost", "member", "member", "merging", "evicted"]
     assert record.view is not None
     record.changed(ViewsSkipped(record.view, 3))
-    assert record.standing == "member"
+    assert record.state == "member"
+    record.leaving()
+    record.changed(ViewsSkipped(record.view, 3))
+    assert record.state == "leaving"
 
 
 def test_the_rings_are_those_of_the_protocol() -> None:

@@ -181,5 +181,5 @@ def test_a_cluster_that_does_not_form_is_a_failed_run(tmp_path: Path) -> None:
     run = only(tmp_path / "db")
     assert run.outcome == FAILED
     assert run.problem is not None
-    assert "after 0.001 s not ready" in run.problem
+    assert "after 0.001 s: not ready" in run.problem
     assert [moment.name for moment in run.moments] == ["failed"]

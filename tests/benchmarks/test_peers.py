@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers.contract import Printer, Ready, View, parse, parser
-from benchmarks.peers.fleet import Fleet, Overdue, free_addresses
+from benchmarks.peers.fleet import Fleet, free_addresses
 from benchmarks.peers.registry import HERE, PEERS, TOOLCHAIN_MISSING, Peer, available, named
 from benchmarks.peers.smoke import last_line, try_peer
 from rapid.agent.reports import as_report
+from rapid.cli.processes import Overdue
 from rapid.view import QuorumLost
 
 SPEAK = "import sys; print(sys.argv[1], flush=True); sys.stdin.read()"
@@ -171,7 +172,7 @@ class TestFleet:
     async def test_says_who_is_late(self) -> None:
         async with Fleet() as fleet:
             agent = await fleet.start("a", [sys.executable, "-c", SPEAK, '{"at": 1, "event": "ready"}'])
-            with pytest.raises(Overdue, match=r"after 0.05 s no view of 2: a \(0\)"):
+            with pytest.raises(Overdue, match=r"after 0.05 s: no view of 2: a \(0\)"):
                 await fleet.until(lambda agent: agent.size == 2, [agent], 0.05, "no view of 2")
 
     async def test_what_an_agent_has_started_ends_with_it(self) -> None:

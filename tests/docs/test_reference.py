@@ -28,6 +28,12 @@ def test_the_simulator_is_in_the_reference() -> None:
     assert "rapid.simulation" in SHOWN
 
 
+def test_each_integration_is_in_the_reference() -> None:
+    modules = {file.stem for file in (ROOT / "rapid" / "integrations").glob("*.py")}
+    # the tally is what the two kinds of metrics have in common
+    assert {f"rapid.integrations.{name}" for name in modules - {"__init__", "tally"}} <= SHOWN
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_its_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

@@ -111,7 +111,7 @@ def test_every_port_that_is_named_exists(manifest: dict[str, Resource], containe
     for probe in ("livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] == "admin"
     paths = [container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")]
-    assert paths == ["/health/live", "/health/ready"]
+    assert paths == ["/livez", "/readyz"]
 
 
 def test_pods_find_each_other_before_they_are_ready(
@@ -220,5 +220,5 @@ def test_the_guide_s_application(monkeypatch: pytest.MonkeyPatch) -> None:
     guide = defined_by("kubernetes.md")
     # not served: three of them would have to be
     client = TestClient(guide["app"])
-    assert client.get("/healthz").json() == {"state": "starting", "live": True, "ready": False}
+    assert client.get("/livez").json() == {"state": "joining", "live": True, "ready": False}
     assert client.get("/readyz").status_code == 503

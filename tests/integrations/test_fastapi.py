@@ -70,20 +70,24 @@ def test_the_router(other: blocking.Cluster) -> None:
             assert found["me"] == (leader.endpoint != other.endpoint)
         missing = client.get("/cluster/leader", params={"role": "none"})
         assert (missing.status_code, "'none'" in missing.json()["detail"]) == (404, True)
-        healthy = client.get("/cluster/health")
-        body = healthy.json()
-        assert (healthy.status_code, body["state"], body["ready"]) == (200, "member", True)
+        for question in ("livez", "readyz"):
+            answer = client.get(f"/cluster/{question}")
+            body = answer.json()
+            assert (answer.status_code, body["state"], body["ready"]) == (200, "member", True)
         paths = client.get("/openapi.json").json()["paths"]
-        assert set(paths) >= {f"/cluster/{what}" for what in ("members", "version", "leader", "health")}
+        assert {path for path in paths if path.startswith("/cluster/")} == {
+            f"/cluster/{what}" for what in ("members", "version", "leader", "livez", "readyz")
+        }
 
 
-def test_a_member_that_has_ended_is_not_healthy(other: blocking.Cluster) -> None:
+def test_a_member_that_has_ended_is_neither_live_nor_ready(other: blocking.Cluster) -> None:
     with TestClient(application(other)) as client:
         assert client.portal is not None
         cluster = client.app_state["rapid_cluster"]
         client.portal.call(cluster.close)
-        answer = client.get("/cluster/health")
-        assert (answer.status_code, answer.json()["state"]) == (503, "closed")
+        for question in ("livez", "readyz"):
+            answer = client.get(f"/cluster/{question}")
+            assert (answer.status_code, answer.json()["state"]) == (503, "closed")
 
 
 def test_the_server_does_not_start_when_the_member_cannot() -> None:

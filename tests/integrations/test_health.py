@@ -12,7 +12,7 @@ from starlette.routing import Mount
 
 import rapid
 from rapid import Cluster, Endpoint, Evicted, OtherCluster, QuorumLost, QuorumRestored, blocking
-from rapid.integrations.health import Health, health, live, ready
+from rapid.integrations.health import Health, live, ready
 from tests.runtime.reactor_loop import until
 
 from .clusters import ANY, LOCAL, QUICK, cluster_of, defined_by
@@ -20,7 +20,7 @@ from .clusters import ANY, LOCAL, QUICK, cluster_of, defined_by
 
 async def test_from_the_beginning_to_the_end() -> None:
     cluster = Cluster(ANY, settings=LOCAL)
-    assert live(cluster) == (200, {"state": "starting", "live": True, "ready": False})
+    assert live(cluster) == (200, {"state": "joining", "live": True, "ready": False})
     assert ready(cluster)[0] == 503
     view = await cluster.start()
     body = {
@@ -32,7 +32,7 @@ async def test_from_the_beginning_to_the_end() -> None:
         "version": 1,
         "size": 1,
     }
-    assert live(cluster) == ready(cluster) == health(cluster) == (200, body)
+    assert live(cluster) == ready(cluster) == (200, body)
     await cluster.leave()
     gone = body | {"state": "closed", "live": False, "ready": False}
     assert live(cluster) == ready(cluster) == (503, gone)
@@ -114,7 +114,7 @@ async def test_the_application(mounted: str) -> None:
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url=f"http://here{mounted}") as client:
         assert (await client.get("/readyz")).status_code == 503
-        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/livez")).status_code == 200
         async with cluster:
             answer = await client.get("/readyz")
             assert (answer.status_code, answer.json()) == ready(cluster)
@@ -122,8 +122,8 @@ async def test_the_application(mounted: str) -> None:
             head = await client.head("/readyz")
             assert (head.status_code, head.content) == (200, b"")
             assert head.headers["content-length"] == str(len(answer.content))
-        assert (await client.get("/healthz")).status_code == 503
-        wrong = await client.post("/healthz")
+        assert (await client.get("/livez")).status_code == 503
+        wrong = await client.post("/livez")
         assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
         assert (await client.get("/")).status_code == 404
 
@@ -137,7 +137,7 @@ async def test_the_application_refuses_a_websocket() -> None:
     async def receive() -> dict[str, str]:
         raise AssertionError("there is nothing to read")
 
-    await Health(Cluster(ANY))({"type": "websocket", "path": "/healthz"}, receive, send)
+    await Health(Cluster(ANY))({"type": "websocket", "path": "/livez"}, receive, send)
     assert sent == [{"type": "websocket.close"}]
 
 
@@ -145,7 +145,7 @@ async def test_the_guide() -> None:
     guide = defined_by("frameworks.md", about="asgi")
     transport = httpx2.ASGITransport(guide["probes"])
     async with httpx2.AsyncClient(transport=transport, base_url="http://here") as client:
-        assert (await client.get("/healthz")).json()["state"] == "starting"
+        assert (await client.get("/livez")).json()["state"] == "joining"
 
 
 def test_the_guide_for_wsgi() -> None:

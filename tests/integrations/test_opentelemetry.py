@@ -19,7 +19,7 @@ from tests.runtime.reactor_loop import until
 
 from .clusters import ANY, LOCAL, QUICK, cluster_of, defined_by, until_agreed
 
-GAUGES = {"rapid.cluster.size", "rapid.view.version", "rapid.ready", "rapid.quorum.lost"}
+GAUGES = {"rapid.cluster.size", "rapid.view.version", "rapid.ready", "rapid.state"}
 COUNTERS = {
     "rapid.view.changes",
     "rapid.views.skipped",
@@ -112,7 +112,8 @@ async def test_a_span_for_each_change(sdk: Sdk) -> None:
         assert values["rapid.view.changes"] == 3
         assert values["rapid.members.joined"] == 1
         assert values["rapid.members.removed/left"] == values["rapid.members.removed/failed"] == 1
-        assert (values["rapid.ready"], values["rapid.quorum.lost"]) == (1, 0)
+        assert (values["rapid.ready"], values["rapid.state/member"]) == (1, 1)
+        assert sum(value for name, value in values.items() if name.startswith("rapid.state/")) == 1
         assert values["rapid.stats/frames sent"] > 0
 
 
@@ -134,7 +135,9 @@ async def test_the_loss_of_the_quorum(sdk: Sdk) -> None:
         sdk.instrument(a)
         await asyncio.gather(b.close(), c.close())
         await until(lambda: sdk.values()["rapid.quorum.losses"] == 1)
-        assert (sdk.values()["rapid.quorum.lost"], sdk.values()["rapid.ready"]) == (1, 0)
+        values = sdk.values()
+        assert (values["rapid.ready"], values["rapid.state/quorum lost"]) == (0, 1)
+        assert values["rapid.state/member"] == 0
 
 
 async def test_when_it_is_closed_nothing_more_is_told(sdk: Sdk) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import rapid
 from rapid import Cluster, blocking
 from rapid.integrations.prometheus import ClusterCollector
+from rapid.standing import State
 from tests.runtime.reactor_loop import until
 
 from .clusters import ANY, LOCAL, QUICK, cluster_of, defined_by, until_agreed
@@ -19,7 +20,7 @@ STABLE = {
     "rapid_cluster_size": "gauge",
     "rapid_view_version": "gauge",
     "rapid_ready": "gauge",
-    "rapid_quorum_lost": "gauge",
+    "rapid_state": "gauge",
     "rapid_view_changes": "counter",
     "rapid_views_skipped": "counter",
     "rapid_members_joined": "counter",
@@ -39,6 +40,13 @@ def scraped(registry: CollectorRegistry) -> dict[str, float]:
         for sample in family.samples
         if not sample.name.endswith("_created")
     }
+
+
+def state_of(scraped: dict[str, float]) -> str:
+    """The one state that is 1; all the others are 0."""
+    states = {state: scraped[f"rapid_state{{state={state}}}"] for state in State}
+    assert sorted(states.values()) == [0] * (len(State) - 1) + [1]
+    return max(states, key=lambda state: states[state]).value
 
 
 def registry_for(cluster: Cluster | blocking.Cluster) -> CollectorRegistry:
@@ -73,7 +81,7 @@ async def test_joins_and_removals_are_counted() -> None:
         assert now["rapid_members_joined_total"] == 1
         assert now["rapid_members_removed_total{reason=left}"] == 1
         assert now["rapid_members_removed_total{reason=unknown}"] == 0
-        assert (now["rapid_ready"], now["rapid_quorum_lost"]) == (1, 0)
+        assert (now["rapid_ready"], state_of(now)) == (1, "member")
 
 
 async def test_the_loss_of_the_quorum() -> None:
@@ -82,7 +90,7 @@ async def test_the_loss_of_the_quorum() -> None:
         await asyncio.gather(b.close(), c.close())
         await until(lambda: scraped(registry)["rapid_quorum_losses_total"] == 1)
         now = scraped(registry)
-        assert (now["rapid_quorum_lost"], now["rapid_ready"]) == (1, 0)
+        assert (now["rapid_ready"], state_of(now)) == (0, "quorum lost")
         assert now["rapid_cluster_size"] == 3
 
 

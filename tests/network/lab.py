@@ -18,7 +18,8 @@ from typing import Self
 
 from benchmarks.topology import Host, Network
 from rapid.cli.demo import AT_ONCE
-from rapid.cli.fleet import Agent, Fleet, Overdue, Report, named
+from rapid.cli.fleet import Agent, Fleet, Report, named
+from rapid.cli.processes import Overdue
 
 PORT = 7400
 FORMATION = 120.0

@@ -43,7 +43,7 @@ async def test_a_member_that_was_killed_and_why_it_was_removed(fleet: Fleet) -> 
     await until_all_see(fleet, 4, [agent, *others])
     members = (await get(remote, "/members"))["members"]
     assert {one["endpoint"] for one in members} == {str(agent), *map(str, others)}
-    assert (await get(remote, "/health/ready"))["ready"] is True
+    assert (await get(remote, "/readyz"))["ready"] is True
     *rest, victim = others
     victim.kill()
     await until_all_see(fleet, 3, [agent, *rest])
@@ -81,20 +81,20 @@ async def test_a_majority_is_gone_for_good(fleet: Fleet) -> None:
     old = agent.views[-1]["cluster_id"]
     victim.kill()
     await until(fleet, lambda: agent.events("quorum lost"))
-    with pytest.raises(Refused, match="without quorum"):
-        await get(remote, "/health/ready")
+    with pytest.raises(Refused, match="quorum lost"):
+        await get(remote, "/readyz")
     view = await asyncio.to_thread(remote.post, "/force-new-cluster")
     assert view["size"] == 1
     assert view["cluster_id"] != old
     await until(fleet, lambda: agent.view and agent.view["cluster_id"] == view["cluster_id"])
-    assert (await get(remote, "/health/ready"))["ready"] is True
+    assert (await get(remote, "/readyz"))["ready"] is True
 
 
 async def test_an_agent_that_cannot_join_yet_is_alive_and_not_ready(fleet: Fleet) -> None:
     agent, remote = await started(fleet, "--seed", "127.0.0.1:1", "--join-timeout", "3600")
-    assert await get(remote, "/health/live") == {"live": True}
+    assert await get(remote, "/livez") == {"state": "joining", "live": True, "ready": False}
     with pytest.raises(Refused, match="joining"):
-        await get(remote, "/health/ready")
+        await get(remote, "/readyz")
     with pytest.raises(Refused, match="the agent has not joined yet"):
         await asyncio.to_thread(remote.post, "/leave")
     agent.terminate()

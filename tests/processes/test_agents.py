@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rapid.cli.fleet import Fleet, Overdue
+from rapid.cli.fleet import Fleet
+from rapid.cli.processes import Overdue
 
 from .forming import LAN, LOCAL, differences, form, until, until_all_see
 
