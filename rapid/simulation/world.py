@@ -101,7 +101,7 @@ class World:
         self._listeners: list[Callable[[Endpoint, Event], object]] = []
         self._watchers: list[Callable[[Endpoint, Message], object]] = []
         self._codes: dict[type, int] = {}
-        self._successors: dict[tuple[ConfigurationDigest, CutDigest], Configuration] = {}
+        self._successors: dict[tuple[ConfigurationDigest, CutDigest], tuple[Cut, Configuration]] = {}
 
     # -- members
 
@@ -664,9 +664,15 @@ class World:
         assert epoch is not None
         self.invariants.deciding(life, epoch.instance, epoch.proposal, parent, cut)
         key = (parent.digest, cut.digest)
-        successor = self._successors.get(key)
-        if successor is None:
-            successor = self._successors[key] = parent.apply(cut)
+        known = self._successors.get(key)
+        if known is not None:
+            if known[0] is not cut and known[0] != cut:
+                # what is shared by its name must not hide that the name stands for two
+                self.violated("I3", f"{life} decides another cut by the name of {cut.digest}")
+            successor = known[1]
+        else:
+            successor = parent.apply(cut)
+            self._successors[key] = (cut, successor)
             if self.newest is None or successor.version > self.newest.version:
                 self.newest = successor
             if len(self._successors) > SUCCESSORS:

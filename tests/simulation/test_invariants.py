@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rapid.consensus.facts import FAST, NO_RANK, Promise, Rank, Vote
@@ -206,3 +208,14 @@ def test_state_does_not_grow_with_churn() -> None:
             world.run(5.0)
             sizes.append(state_size(world.live[0].node))
     assert sizes[-1] <= sizes[0] * 1.1
+
+
+def test_two_cuts_by_one_name_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome of a cut is shared by its digest: that must not hide a digest that says too little."""
+    world = cluster(3)
+    life, parent, _ = speaker(world)
+    one, other = (Cut.of([Removal(member.endpoint, member.node_id)]) for member in parent.members[:2])
+    monkeypatch.setattr(world.invariants, "deciding", lambda *_: None)
+    assert world._apply(life, parent, one) is world._apply(life, parent, replace(one))
+    with pytest.raises(InvariantViolation, match=r"I3.*by the name of"):
+        world._apply(life, parent, replace(other, digest=one.digest))
