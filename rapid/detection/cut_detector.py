@@ -143,7 +143,7 @@ class CutDetector:
         tally.rings |= new
         self._changed = True
         self._place(process, tally)
-        return Alert(alert.observer, tally.subject, alert.status, new)
+        return Alert(alert.observer, tally.subject, alert.status, new, alert.ground)
 
     def parted(self, alert: Alert) -> list[Alert]:
         """The words of each observer in a valid alert, by itself."""

@@ -23,6 +23,8 @@ from rapid.protocol.messages import Facts
 from rapid.protocol.outbox import Outbox
 from rapid.settings import Settings
 
+FANOUT = 5
+"""Rings along which facts are passed on in a large cluster. What they miss the probes find."""
 RANKS = 64
 """The highest ranks, of which all is kept that is said: lower ones cannot win any more. Rounds follow each
 other for as long as the quorum is gone, so there is no end to their number."""
@@ -69,7 +71,7 @@ class Epoch:
         self._observe = observe
         self._alerted = alerted
         small = configuration.size <= settings.everyone_limit
-        others = configuration.endpoints if small else configuration.subjects(me)
+        others = configuration.endpoints if small else configuration.subjects(me)[:FANOUT]
         neighbours = [endpoint for endpoint in dict.fromkeys(others) if endpoint != me]
         self.gossip = Gossip(
             me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval,

@@ -19,6 +19,10 @@ from rapid.protocol.messages import Facts
 Fact = Alert | Cut | Statement
 STRETCH = 10
 """Intervals between two batches, at most, when they tell of joiners: a crowd is many small batches else."""
+GATHER = 2
+"""Intervals that word of a failure waits for more: many report it, and not all in the same moment."""
+PACE = 4
+"""Intervals between two batches of such words, at least."""
 PATIENCE = {Status.UP: 20, Status.DOWN: 8, Status.LEAVING: 8}
 """Times its lag that a member waits between two batches of such alerts, lest a busy machine be busier."""
 HASTE = 4
@@ -33,8 +37,9 @@ class Gossip:
     """Spreads facts to the neighbours in batches; nothing goes twice to one neighbour, nor back.
 
     A first batch leaves at once, the next no sooner than ``interval`` seconds later, so that what
-    arrives in between travels together. News of joiners is in no hurry: while one batch follows another
-    it waits longer each time, up to ``STRETCH`` intervals; and all waits for a member that lags. ``due``
+    arrives in between travels together. Word of a failure waits for the others' word. News of joiners is
+    in no hurry: while one batch follows another it waits longer each time, up to ``STRETCH`` intervals;
+    and all waits for a member that lags. ``due``
     is the next time to :meth:`wake`. ``digest`` is 64 bits that two members share when they know the same
     facts, however they arrived.
     """
@@ -88,7 +93,9 @@ class Gossip:
         self.count += 1
         self._everything.clear()
         if self.neighbours and self.due > now:
-            self.due = min(self.due, max(now, self._last + self._pause_before(fact, now)))
+            down = isinstance(fact, Alert) and fact.status is Status.DOWN
+            soonest = now + GATHER * self._interval if down else now
+            self.due = min(self.due, max(soonest, self._last + self._pause_before(fact, now)))
 
     def forget(self, rank: Rank) -> None:
         """What was said of this rank is no fact any more; it must not come again."""
@@ -130,6 +137,8 @@ class Gossip:
         if isinstance(fact, Alert):
             patience = PATIENCE[fact.status]
             least = self._pause if fact.status is Status.UP else self._interval
+            if fact.status is Status.DOWN:
+                least *= PACE
         else:
             patience, least = HASTE, self._interval
         lag = self._lag.at(now)
@@ -170,7 +179,8 @@ class Gossip:
                 other = alerts.setdefault(about, fact)
                 if other is not fact:
                     observer = fact.observer if fact.observer == other.observer else None
-                    alerts[about] = Alert(observer, other.subject, other.status, other.rings | fact.rings)
+                    rings = other.rings | fact.rings
+                    alerts[about] = Alert(observer, other.subject, other.status, rings, fact.ground)
             elif isinstance(fact, Cut):
                 proposals.append(fact)
             elif fact.rank not in self._said:

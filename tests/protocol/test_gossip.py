@@ -155,8 +155,16 @@ def test_news_of_joiners_goes_less_and_less_often_while_it_keeps_coming() -> Non
     assert all(pause == pytest.approx(0.5) for pause in pauses[2:])
 
 
-@pytest.mark.parametrize("fact", [Alert(at(2), VICTIM, Status.DOWN, 1), Vote(FAST, DIGEST, 1)], ids=type)
-def test_other_news_does_not_wait_for_that_of_joiners(fact: Fact) -> None:
+@pytest.mark.parametrize(
+    ("fact", "due"),
+    [
+        (Alert(at(2), VICTIM, Status.LEAVING, 1), 0.3),
+        (Vote(FAST, DIGEST, 1), 0.3),
+        (Alert(at(2), VICTIM, Status.DOWN, 1), 0.45),
+    ],
+    ids=["leaving", "vote", "down"],
+)
+def test_other_news_does_not_wait_for_that_of_joiners(fact: Fact, due: float) -> None:
     log = Log(at(1))
     for now in (0.0, 0.05, 0.25):
         subject = Member(at(100 + int(100 * now)), NodeId(bytes(16)))
@@ -166,10 +174,22 @@ def test_other_news_does_not_wait_for_that_of_joiners(fact: Fact) -> None:
     log.gossip.append(Alert(at(2), Member(at(200), NodeId(bytes(16))), Status.UP, 1), None, 0.26)
     assert log.gossip.due == pytest.approx(0.75)
     log.gossip.append(fact, None, 0.27)
-    assert log.gossip.due == pytest.approx(0.3)
-    log.gossip.wake(0.3)
+    assert log.gossip.due == pytest.approx(due)
+    log.gossip.wake(log.gossip.due)
     _, sent = log.sent[-1]
     assert sent.alerts[0].subject.endpoint == at(200), "they travel together"
+
+
+def test_word_of_a_failure_waits_for_more_of_it() -> None:
+    log = Log(at(1))
+    log.gossip.append(Alert(at(2), VICTIM, Status.DOWN, 1), None, 7.0)
+    log.gossip.append(Alert(at(3), VICTIM, Status.DOWN, 2), None, 7.09)
+    assert log.gossip.due == pytest.approx(7.1)
+    log.gossip.wake(log.gossip.due)
+    log.gossip.append(Alert(at(4), VICTIM, Status.DOWN, 4), None, 7.11)
+    assert log.gossip.due == pytest.approx(7.3)
+    log.gossip.append(Vote(FAST, DIGEST, 1), None, 7.12)
+    assert log.gossip.due == pytest.approx(7.15), "nobody waits for votes"
 
 
 @pytest.mark.parametrize(
