@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _configure_run(parser: argparse.ArgumentParser) -> None:
     experiments = ", ".join(f"{name}: {experiment.what}" for name, experiment in EXPERIMENTS.items())
+    experiments = experiments.replace("%", "%%")  # argparse fills in what follows one
     add = parser.add_argument
     add("experiments", nargs="+", choices=[*EXPERIMENTS, *GROUPS], metavar="EXPERIMENT",
         help=f"all, or some of {experiments}; loss and flipflop are both ways, one after the other,"

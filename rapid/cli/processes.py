@@ -138,6 +138,8 @@ class Children(Generic[AnyChild]):
         self._heard = _nothing
         for agent in self.agents:
             agent.send(signal.SIGKILL)
+        # a listener may have ended before its process
+        await asyncio.gather(*(agent.process.wait() for agent in self.agents))
         await asyncio.gather(*self._listeners, return_exceptions=error is not None)
 
     def _none_failed(self) -> None:
@@ -160,9 +162,11 @@ class Children(Generic[AnyChild]):
                 self._tell()
             await errors
             await process.wait()
-        finally:
             agent.ended = True
-            self._tell()
+            self._heard()
+        finally:
+            # who waits looks at why no more is heard, too
+            self._news.set()
 
     def _tell(self) -> None:
         self._news.set()

@@ -30,6 +30,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_help_names_all_there_is(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["bench", command, "--help"])
+    assert end.value.code == 0
+    told = capsys.readouterr().out
+    assert all(f"{name}:" in " ".join(told.split()) for name in EXPERIMENTS) or command == "report"
+
+
 @pytest.mark.timeout(180)
 def test_all_experiments_in_small(tmp_path: Path) -> None:
     file = tmp_path / "db"
