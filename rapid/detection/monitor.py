@@ -18,6 +18,10 @@ from rapid.settings import Settings
 
 PATIENCE = 5
 """Times its own lag that a member waits longer, twice, for an answer."""
+LEISURE = 0.1
+"""Seconds of its own lag for each interval more until a member probes a healthy subject again ..."""
+LEISURE_LIMIT = 3
+"""... and how many more at most."""
 GRACE = 3
 """Probes of a new subject that may go unanswered: on a busy machine connections take their time."""
 IDLE, ASKED, ASKED_TWICE = range(3)
@@ -240,7 +244,12 @@ class Monitor:
             edge.grace = 0
             interval = self._settings.probe_interval
             edge.record(True, now, interval)
-            self._rest(edge, max(now, self._tick(edge.sent_at + interval / 2)))
+            after = edge.sent_at + (self._leisure(now) + 0.5) * interval
+            self._rest(edge, max(now, self._tick(after)))
+
+    def _leisure(self, now: float) -> int:
+        """Intervals to leave out: of the load of a machine with too many members most is probes."""
+        return min(int(self._lag.at(now) / LEISURE), LEISURE_LIMIT)
 
     def _fail(self, edge: Edge, ground: Ground, now: float) -> None:
         settings = self._settings

@@ -65,6 +65,29 @@ def test_a_member_that_lags_waits_longer_for_answers() -> None:
     assert list(bench.verdicts) == [bench.one]
 
 
+@pytest.mark.parametrize(("lag", "interval"), [(0.0, 1.0), (0.09, 1.0), (0.15, 2.0), (0.5, 4.0)])
+def test_a_member_that_lags_probes_the_healthy_less_often(lag: float, interval: float) -> None:
+    """Where a machine has too many members, it is probes that it has too many of."""
+    bench = Bench()
+
+    def run(seconds: float) -> None:
+        for _ in range(round(100 * seconds)):
+            bench.lag.called(bench.now - lag, bench.now)
+            bench.run(0.01)
+
+    run(20.0)
+    since = bench.now
+    run(20.0)
+    sent = bench.sent(bench.one, since)
+    assert [later - earlier for earlier, later in pairwise(sent)] == pytest.approx(
+        [interval] * (len(sent) - 1)
+    )
+    assert len(sent) >= 4
+    bench.subjects[bench.one].silent_from = bench.now
+    run(40.0)
+    assert list(bench.verdicts) == [bench.one]
+
+
 @by_every_judge
 def test_one_that_falls_silent_takes_the_slow_way(judge: MakeJudge) -> None:
     bench = Bench(make_judge=judge)
