@@ -24,7 +24,7 @@ from rapid.protocol.outbox import Outbox
 from rapid.settings import Settings
 
 FANOUT = 5
-"""Rings along which facts are passed on in a large cluster. What they miss the probes find."""
+"""Subjects to which facts are passed on in a large cluster. What they miss the probes find."""
 RANKS = 64
 """The highest ranks, of which all is kept that is said: lower ones cannot win any more. Rounds follow each
 other for as long as the quorum is gone, so there is no end to their number."""
@@ -70,12 +70,12 @@ class Epoch:
         self._stats = outbox.stats
         self._observe = observe
         self._alerted = alerted
-        small = configuration.size <= settings.everyone_limit
-        others = configuration.endpoints if small else configuration.subjects(me)[:FANOUT]
+        self._small = small = configuration.size <= settings.everyone_limit
+        others = configuration.endpoints if small else configuration.subjects(me)
         neighbours = [endpoint for endpoint in dict.fromkeys(others) if endpoint != me]
         self.gossip = Gossip(
             me, configuration.cluster_id, configuration.version, neighbours, settings.gossip_interval,
-            lag, outbox.send,
+            lag, outbox.send, None if small else FANOUT,
         )  # fmt: skip
         self._bearable = configuration.size - classic_quorum(configuration.size)
         self.detector = CutDetector(configuration, settings.h, settings.l, self._bearable)
@@ -135,6 +135,8 @@ class Epoch:
         self._own[key] = said | rings
         if status is not Status.UP:
             subject = key[0]
+            if not self._small and ground is not Ground.REINFORCED and status is Status.DOWN:
+                self.gossip.avoid(subject.endpoint)
             down = sum(bits.bit_count() for (_, up), bits in self._own.items() if not up)
             if down >= self._settings.h and self._quorum_at == inf:
                 # nearly all that this member observes is silent: it may be alone, and learn of nothing

@@ -37,7 +37,8 @@ class Gossip:
     """Spreads facts to the neighbours in batches; nothing goes twice to one neighbour, nor back.
 
     A first batch leaves at once, the next no sooner than ``interval`` seconds later, so that what
-    arrives in between travels together. Word of a failure waits for the others' word. News of joiners is
+    arrives in between travels together. ``fanout`` of the neighbours are told, the first ones, all by
+    default. Word of a failure waits for the others' word. News of joiners is
     in no hurry: while one batch follows another it waits longer each time, up to ``STRETCH`` intervals;
     and all waits for a member that lags. ``due``
     is the next time to :meth:`wake`. ``digest`` is 64 bits that two members share when they know the same
@@ -53,15 +54,18 @@ class Gossip:
         interval: float,
         lag: Lag,
         send: Callable[[Endpoint, Facts], None],
+        fanout: int | None = None,
     ) -> None:
         self._me = me
         self._cluster_id = cluster_id
         self._version = version
-        self.neighbours = tuple(neighbours)
+        self._ways = tuple(neighbours)
+        self._fanout = len(self._ways) if fanout is None else fanout
+        self.neighbours = self._ways[: self._fanout]
         self._interval = interval
         self._send = send
         self._log: list[tuple[Fact, Endpoint | None]] = []
-        self._cursors = dict.fromkeys(self.neighbours, 0)
+        self._cursors = dict.fromkeys(self._ways, 0)
         self._pause = interval
         self._lag = lag
         self._last = -inf
@@ -96,6 +100,11 @@ class Gossip:
             down = isinstance(fact, Alert) and fact.status is Status.DOWN
             soonest = now + GATHER * self._interval if down else now
             self.due = min(self.due, max(soonest, self._last + self._pause_before(fact, now)))
+
+    def avoid(self, neighbour: Endpoint) -> None:
+        """This one does not answer: the next takes its place, and what was said so far goes there, too."""
+        self._ways = tuple(way for way in self._ways if way != neighbour) or self._ways
+        self.neighbours = self._ways[: self._fanout]
 
     def forget(self, rank: Rank) -> None:
         """What was said of this rank is no fact any more; it must not come again."""

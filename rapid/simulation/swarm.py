@@ -71,6 +71,7 @@ class Swarm:
             seed, settings, latency=latency, rejoin=rng.random() < 0.7, make_node=make_node, canary=canary
         )
         self.size = rng.choice((rng.randint(3, 8), rng.randint(3, 12), rng.randint(9, 30)))
+        self.merging = False
         self.members = self.populate()
         self.faults: Counter[str] = Counter()
         self.second_rounds = 0
@@ -100,7 +101,8 @@ class Swarm:
         """
         world, size, way = self.world, self.size, self.rng.random()
         first = [f"m{number}:7400" for number in range(3)]
-        if way < 0.4:
+        self.merging = way >= 0.4
+        if not self.merging:
             return world.add_members(size)
         if way < 0.7:
             return world.add_members(size, seeds=first, merge=True)
@@ -245,7 +247,8 @@ class Swarm:
                 world.after(delay, partial(world.link, member, ANY, link))
 
     def join(self) -> None:
-        fresh = self.world.add_members(self.rng.randint(1, 8))
+        # where the others may go over to another cluster, who may not would be left behind without a quorum
+        fresh = self.world.add_members(self.rng.randint(1, 8), merge=self.merging)
         self.members += fresh
         self.world.start(fresh, over=self.rng.random())
 

@@ -38,10 +38,10 @@ FACTS: list[Fact] = [
 class Log:
     """One log, and what it has sent."""
 
-    def __init__(self, *neighbours: Endpoint) -> None:
+    def __init__(self, *neighbours: Endpoint, fanout: int | None = None) -> None:
         self.sent: list[tuple[Endpoint, Facts]] = []
         self.lag = Lag(0.6)
-        self.gossip = Gossip(at(0), CLUSTER, 1, neighbours, 0.05, self.lag, self._send)
+        self.gossip = Gossip(at(0), CLUSTER, 1, neighbours, 0.05, self.lag, self._send, fanout)
 
     def _send(self, to: Endpoint, facts: Facts) -> None:
         self.sent.append((to, facts))
@@ -55,6 +55,20 @@ class Log:
         self.gossip.wake(max(self.gossip.due, 0.0))
         sent, self.sent = self.sent, []
         return sent
+
+
+def test_the_next_takes_the_place_of_a_neighbour_that_does_not_answer() -> None:
+    log = Log(at(1), at(2), at(3), fanout=2)
+    first, second = Vote(FAST, DIGEST, 1), Vote(FAST, DIGEST, 2)
+    assert [to for to, _ in log.learn(first).flush()] == [at(1), at(2)]
+    log.gossip.avoid(at(1))
+    told = dict(log.learn(second).flush())
+    assert told.keys() == {at(2), at(3)}
+    assert told[at(2)].votes == (second,)
+    assert told[at(3)].votes == (Vote(FAST, DIGEST, 3),), "what was said before, too"
+    for neighbour in (at(2), at(3)):
+        log.gossip.avoid(neighbour)
+    assert log.gossip.neighbours == (at(3),), "with nobody left the last is as good as any"
 
 
 @pytest.mark.parametrize("seed", range(5))
