@@ -37,12 +37,11 @@ class Gossip:
     """Spreads facts to the neighbours in batches; nothing goes twice to one neighbour, nor back.
 
     A first batch leaves at once, the next no sooner than ``interval`` seconds later, so that what
-    arrives in between travels together. ``fanout`` of the neighbours are told, the first ones, all by
-    default. Word of a failure waits for the others' word. News of joiners is
+    arrives in between travels together. Word of a failure waits for the others' word. News of joiners is
     in no hurry: while one batch follows another it waits longer each time, up to ``STRETCH`` intervals;
-    and all waits for a member that lags. ``due``
-    is the next time to :meth:`wake`. ``digest`` is 64 bits that two members share when they know the same
-    facts, however they arrived.
+    and all waits for a member that lags. The first ``fanout`` neighbours are told, all by default.
+    ``due`` is the next time to :meth:`wake`. ``digest`` is 64 bits that two members share when they know
+    the same facts, however they arrived.
     """
 
     def __init__(

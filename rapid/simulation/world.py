@@ -389,18 +389,19 @@ class World:
         while heap and heap[0][0] <= until:
             at, _, kind, subject, message, peer = heappop(heap)
             self.now = at
+            # the types of an entry's parts go by its kind, which is more than mypy can see
             if kind == DELIVER:
-                life = subject.life  # type: ignore[union-attr]  # by kind, as below
+                life = subject.life  # type: ignore[union-attr]  # by kind
                 if life is None:
-                    self._refuse(subject, peer)  # type: ignore[arg-type]
+                    self._refuse(subject, peer)  # type: ignore[arg-type]  # by kind
                 elif life.paused or life.place.delay:
-                    self._arrive(DELIVER, life, message, peer)  # type: ignore[arg-type]
+                    self._arrive(DELIVER, life, message, peer)  # type: ignore[arg-type]  # by kind
                 else:
-                    self._handle(DELIVER, life, message, peer)  # type: ignore[arg-type]
+                    self._handle(DELIVER, life, message, peer)  # type: ignore[arg-type]  # by kind
             elif kind == WAKE:
-                if at == subject.wake_at:  # type: ignore[union-attr]
-                    subject.wake_at = inf  # type: ignore[union-attr]
-                    self._wake(subject)  # type: ignore[arg-type]
+                if at == subject.wake_at:  # type: ignore[union-attr]  # by kind
+                    subject.wake_at = inf  # type: ignore[union-attr]  # by kind
+                    self._wake(subject)  # type: ignore[arg-type]  # by kind
             elif kind == ACT:
                 self._changed = True
                 subject()  # type: ignore[operator]  # by kind
