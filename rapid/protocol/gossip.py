@@ -59,6 +59,7 @@ class Gossip:
         self._cluster_id = cluster_id
         self._version = version
         self._ways = tuple(neighbours)
+        self._avoided: set[Endpoint] = set()
         self._fanout = len(self._ways) if fanout is None else fanout
         self.neighbours = self._ways[: self._fanout]
         self._interval = interval
@@ -102,8 +103,16 @@ class Gossip:
 
     def avoid(self, neighbour: Endpoint) -> None:
         """This one does not answer: the next takes its place, and what was said so far goes there, too."""
-        self._ways = tuple(way for way in self._ways if way != neighbour) or self._ways
-        self.neighbours = self._ways[: self._fanout]
+        self._avoided.add(neighbour)
+        self._choose()
+
+    def trust(self, neighbour: Endpoint, now: float) -> None:
+        """This one answers: if it was avoided it is told again, and what it was not told meanwhile."""
+        if neighbour in self._avoided:
+            self._avoided.discard(neighbour)
+            self._choose()
+            if neighbour in self.neighbours and self._cursors[neighbour] < len(self._log):
+                self.due = min(self.due, max(now, self._last + self._interval))
 
     def forget(self, rank: Rank) -> None:
         """What was said of this rank is no fact any more; it must not come again."""
@@ -139,6 +148,10 @@ class Gossip:
                 batch = batches[start]
             if batch is not None:
                 self._send(neighbour, batch)
+
+    def _choose(self) -> None:
+        ways = [way for way in self._ways if way not in self._avoided] or self._ways
+        self.neighbours = tuple(ways[: self._fanout])
 
     def _pause_before(self, fact: Fact, now: float) -> float:
         """How long after the last batch this one may leave."""

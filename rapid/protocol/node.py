@@ -549,6 +549,7 @@ class Node:
         if self._refounding is not None:
             self._refounding.answered(ack.sender, ack.node_id)
         if self._compare(ack.sender, ack.cluster_id, ack.version, ack.size) and self._epoch is not None:
+            self._epoch.gossip.trust(ack.sender, self._now)
             self._catch_up.compare(ack.sender, ack.facts, self._epoch)
 
     def _edge_faulty(self, edge: Edge) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
 from random import Random
 
 import pytest
@@ -68,7 +69,21 @@ def test_the_next_takes_the_place_of_a_neighbour_that_does_not_answer() -> None:
     assert told[at(3)].votes == (Vote(FAST, DIGEST, 3),), "what was said before, too"
     for neighbour in (at(2), at(3)):
         log.gossip.avoid(neighbour)
-    assert log.gossip.neighbours == (at(3),), "with nobody left the last is as good as any"
+    assert log.gossip.neighbours == (at(1), at(2)), "with nobody left one is as good as any"
+
+
+def test_a_neighbour_that_answers_again_is_told_what_it_was_not_told() -> None:
+    log = Log(at(1), at(2), at(3), fanout=2)
+    log.learn(Vote(FAST, DIGEST, 1)).flush()
+    log.gossip.avoid(at(1))
+    log.learn(Vote(FAST, DIGEST, 2)).flush()
+    log.gossip.trust(at(1), 1.0)
+    assert log.gossip.neighbours == (at(1), at(2))
+    assert log.gossip.due == 1.0
+    [(to, facts)] = log.flush()
+    assert (to, facts.votes) == (at(1), (Vote(FAST, DIGEST, 2),))
+    log.gossip.trust(at(1), 2.0)
+    assert log.gossip.due == inf, "it was not avoided"
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -22,7 +22,7 @@ def test_a_seed_keeps_every_promise(seed: int) -> None:
     assert run_seed(seed).problem is None
 
 
-@pytest.mark.parametrize("seed", [9, 41, 58, 116, 130, 157, 177, 187, 222, 280, 384, 840, 980, 6206])
+@pytest.mark.parametrize("seed", [9, 41, 58, 116, 130, 157, 177, 187, 222, 280, 384, 840, 980, 6206, 53234])
 def test_seeds_that_broke_a_promise(seed: int) -> None:
     assert run_seed(seed).problem is None
 
