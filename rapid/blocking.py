@@ -72,6 +72,10 @@ class Cluster:
         """Leave and close; after an error in the block, just close."""
         self._run(lambda: self._cluster.__aexit__(kind, error, trace))
 
+    def bind(self) -> Endpoint:
+        """As :meth:`rapid.Cluster.bind`."""
+        return self._run(self._cluster.bind)
+
     def start(self) -> View:
         """As :meth:`rapid.Cluster.start`."""
         return self._run(self._cluster.start)

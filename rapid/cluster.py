@@ -108,6 +108,7 @@ class Cluster:
         self._pid = os.getpid()
         self._feed = Feed()
         self._membership: Membership | None = None
+        self._started = False
         self._closed = False
         self._leaving = False
         self._pending: list[Callable[[], None]] = []
@@ -130,6 +131,31 @@ class Cluster:
         finally:
             await self.close()
 
+    async def bind(self) -> Endpoint:
+        """Listen, and do not join yet; returns the endpoint that the others will know this member by.
+
+        :meth:`start` does this as well: call it before only where the port is any free one and others
+        have to be told, or where :meth:`start` shall be quick. Until then this process tells everybody
+        who asks that it is in no cluster.
+
+        Raises :class:`BindError` when the address cannot be listened on, and :class:`TLSError` when the
+        certificates are no good any more or do not name this member. The member is closed then, and
+        also when this is cancelled. Raises :class:`StateError` when called twice, or after
+        :meth:`start`.
+        """
+        self._same_process()
+        if self._membership is not None or self._closed:
+            raise StateError("a Cluster listens once; make a new one")
+        # gRPC is imported by those who use it
+        from rapid.runtime.membership import Membership
+
+        membership = self._membership = Membership(self._feed, self._options())
+        try:
+            return await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
+        except BaseException:
+            await self.close()
+            raise
+
     async def start(self) -> View:
         """Found or join the cluster; returns the first view that this member is in.
 
@@ -140,17 +166,17 @@ class Cluster:
         also when this is cancelled. Raises :class:`StateError` when called twice.
         """
         self._same_process()
-        if self._membership is not None or self._closed:
+        if self._started or self._closed:
             raise StateError("a Cluster starts once; make a new one")
-        # gRPC is imported by those who use it
-        from rapid.runtime.membership import Membership
-
-        membership = Membership(self._feed, self._options())
-        self._membership = membership
+        if self._membership is not None and not self._membership.is_bound:
+            raise StateError("bind() has not returned yet")
+        self._started = True
         for begin in self._pending:
             begin()
         try:
-            await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
+            if self._membership is None:
+                await self.bind()
+            membership = self._bound()
             limit = patience(self._settings) + self._settings.join_timeout + GRACE
             async with asyncio.timeout(limit):
                 return await asyncio.wrap_future(membership.join())
@@ -284,7 +310,7 @@ class Cluster:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            if self._membership is not None:
+            if self._started:
                 raise StateError("subscribe() after start() must be called from an event loop") from None
             self._pending.append(subscription.begin)
         else:
@@ -350,7 +376,7 @@ class Cluster:
     def _bound(self) -> Membership:
         self._same_process()
         if self._membership is None or not self._membership.is_bound:
-            raise StateError("the member is not started; call start() first")
+            raise StateError("the member does not listen yet; call start() or bind() first")
         return self._membership
 
     def _same_process(self) -> None:

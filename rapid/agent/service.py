@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -58,8 +58,10 @@ class Agent:
     def stats(self) -> Counter[str]:
         return self._cluster.stats
 
-    async def run(self) -> int:
+    async def run(self, released: Callable[[], Awaitable[None]] | None = None) -> int:
         """Until a signal, a departure or an eviction; the exit status of the process.
+
+        It joins once it listens and ``released`` has come back.
 
         Raises what :meth:`rapid.Cluster.start` does, and :class:`BindError` for the admin endpoint.
         """
@@ -71,7 +73,7 @@ class Agent:
                 self._cluster._hear_alerts(partial(_soon, loop, self._alerted))
             # the streams end before the server waits for them
             stack.callback(self._events.close)
-            following = asyncio.create_task(self._follow())
+            following = asyncio.create_task(self._follow(released))
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop, following)
             try:
@@ -110,11 +112,14 @@ class Agent:
         self._ended_by_signal = True
         following.cancel()
 
-    async def _follow(self) -> int:
+    async def _follow(self, released: Callable[[], Awaitable[None]] | None) -> int:
         """Report all that happens to the member; leave when cancelled."""
         cluster = self._cluster
-        await cluster.start()
+        await cluster.bind()
         self._tell(now("listening", endpoint=str(cluster.endpoint), node_id=str(cluster.node_id)))
+        if released is not None:
+            await released()
+        await cluster.start()
         try:
             async for change in cluster.changes():
                 self._flush()

@@ -10,12 +10,15 @@ import signal
 import sys
 import threading
 from argparse import SUPPRESS
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from rapid.agent.configuration import BASES, KINDS, Configuration
-from rapid.agent.reports import Report, as_text, now
+from rapid.agent.reports import Report, as_text
 from rapid.agent.sources import configured
-from rapid.errors import EndpointError, MetadataError, RapidError, SettingsError
+from rapid.errors import EndpointError, MetadataError, RapidError, SettingsError, StateError
 from rapid.log import configured_by
 
 FEWER_THREADS = "-event_engine_client,-event_engine_listener,-event_engine_callback_cq"
@@ -127,7 +130,7 @@ def _configure_service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         action="store_true",
-        help="import everything, say that it is ready, and begin at a line on standard input",
+        help="listen, say so, and join only at a line on standard input",
     )
     parser.add_argument(
         "--tether",
@@ -161,17 +164,10 @@ def run(args: argparse.Namespace) -> int:
         agent = Agent(configuration, report)
     except (EndpointError, MetadataError, SettingsError) as problem:
         return _fail(problem, 2)
-    if args.wait:
-        # gRPC is by far the most of it
-        import rapid.runtime.membership  # noqa: F401 - imported for what it loads
-
-        report(now("ready"))
-        if not sys.stdin.readline():
-            return _fail("standard input ended before the line to begin at", 1)
-    if args.tether:
-        threading.Thread(target=_outlive_nobody, name="tether", daemon=True).start()
+    if args.tether and not args.wait:
+        _on_a_thread(_outlive_nobody)
     try:
-        return asyncio.run(agent.run())
+        return asyncio.run(agent.run(partial(_line, args.tether) if args.wait else None))
     except RapidError as problem:
         return _fail(problem, 1)
 
@@ -225,6 +221,32 @@ def _print_json(report: Report) -> None:
 
 def _print_text(report: Report) -> None:
     print(as_text(report), flush=True)
+
+
+async def _line(tethered: bool) -> None:
+    """Until a line on standard input, which is followed further if ``tethered``."""
+    loop = asyncio.get_running_loop()
+    line = loop.create_future()
+
+    def told(text: str) -> None:
+        if not line.done():
+            line.set_result(text)
+
+    def follow() -> None:
+        # a signal may have ended the loop meanwhile: then nobody waits for the line
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(told, sys.stdin.readline())
+        if tethered:
+            _outlive_nobody()
+
+    _on_a_thread(follow)
+    if not await line:
+        raise StateError("standard input ended before the line to begin at")
+
+
+def _on_a_thread(follow: Callable[[], None]) -> None:
+    """What reads standard input cannot be interrupted, and must not keep the process."""
+    threading.Thread(target=follow, name="standard input", daemon=True).start()
 
 
 def _outlive_nobody() -> None:

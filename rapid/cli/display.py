@@ -122,7 +122,7 @@ class Table(Display):
     def _cell(self, agent: Agent) -> Text:
         from rich.text import Text
 
-        name = agent.endpoint or ("ready" if agent.is_ready else "starting")
+        name = agent.endpoint or "starting"
         if agent.is_killed:
             return Text(f"{name:<15} killed      ", style="red strike")
         if agent.view is None:

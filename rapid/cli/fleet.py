@@ -21,11 +21,15 @@ class Agent(Child):
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)
-        self.is_ready = False
         self.is_killed = False
         self.endpoint: str | None = None
         self.reports: list[Report] = []
         self.views: list[Report] = []
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it listens."""
+        return self.endpoint is not None
 
     @property
     def view(self) -> Report | None:
@@ -57,9 +61,6 @@ class Agent(Child):
     def take(self, line: bytes) -> None:
         """One line of its standard output."""
         report: Report = json.loads(line)
-        if report["event"] == "ready":
-            self.is_ready = True
-            return
         self.reports.append(report)
         match report["event"]:
             case "listening":

@@ -23,9 +23,10 @@ def view(version: int) -> View:
 
 def test_an_agent_that_is_ready_says_so_in_json() -> None:
     agent = Agent(Mock(spec=Process))
-    agent.take(line(now("ready")))
+    assert not agent.is_ready
+    agent.take(line(now("listening", endpoint="a:1", node_id="b")))
     assert agent.is_ready
-    assert agent.reports == []
+    assert agent.endpoint == "a:1"
 
 
 def test_views_that_were_skipped_are_no_gap_and_lead_to_the_newest_view() -> None:

@@ -165,7 +165,7 @@ async def test_an_agent_on_a_tether_ends_with_its_standard_input(fleet: Fleet) -
 async def test_waiting_agents_begin_when_they_are_told(fleet: Fleet) -> None:
     agent = await fleet.start(*LOCAL, "--wait")
     await until(fleet, lambda: agent.is_ready)
-    assert agent.reports == []
+    assert [report["event"] for report in agent.reports] == ["listening"]
     agent.release()
     await until(fleet, lambda: agent.view)
     assert [report["event"] for report in agent.reports] == ["listening", "view"]
@@ -226,7 +226,7 @@ async def test_what_cannot_work_ends_with_one_line(
     [said] = [line for line in agent.last_words if "[warning" not in line]
     assert said.startswith("rapid agent: ")
     assert error in said
-    assert agent.reports == []
+    assert agent.views == []
 
 
 async def test_a_port_in_use_ends_with_one_line(fleet: Fleet) -> None:

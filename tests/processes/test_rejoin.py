@@ -64,13 +64,12 @@ async def test_all_are_restarted_one_after_the_other(fleet: Fleet, count: int) -
     seeds = endpoints[:3]
     agents = await formed(fleet, endpoints, seeds)
     [cluster] = clusters_of(agents)
-    options = [("--listen", endpoint, "--wait", *through(seeds)) for endpoint in endpoints]
-    successors = [await fleet.start(*option) for option in options]
-    await until(fleet, lambda: all(agent.is_ready for agent in successors))
-    for old, new in zip(agents, successors, strict=True):
+    successors = []
+    for old in agents:
         old.kill()
         await until(fleet, lambda: old.ended)  # noqa: B023 - awaited within the turn
-        new.release()
+        new = await fleet.start("--listen", str(old), *through(seeds))
+        successors.append(new)
         await until(fleet, lambda: new.view)  # noqa: B023 - awaited within the turn
     await until_one_cluster(fleet, successors)
     assert clusters_of(fleet.agents) == {cluster}

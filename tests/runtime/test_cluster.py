@@ -47,6 +47,69 @@ async def test_one_founds_and_reads_its_view() -> None:
         assert first == ViewChange(view, view.members, ())
 
 
+async def test_one_can_listen_before_it_joins() -> None:
+    told: list[rapid.Change] = []
+    async with Cluster(ANY) as a:
+        b = Cluster(ANY, seeds=[a.endpoint])
+        b.subscribe(told.append)
+        endpoint = await b.bind()
+        assert (b.endpoint, endpoint.port != 0) == (endpoint, True)
+        with pytest.raises(rapid.StateError, match="before start"):
+            b.view  # noqa: B018 - it raises
+        # one that asks it is not let in, and comes in by another way
+        async with Cluster(ANY, seeds=[endpoint, a.endpoint]) as c:
+            assert {a.endpoint, c.endpoint} == set(c.view.endpoints)
+            assert b.stats["streams accepted"] > 0
+            assert told == []
+            view = await b.start()
+            assert endpoint in view
+            await until(lambda: a.view == b.view == c.view and bool(told))
+            await b.leave()
+
+
+async def test_it_listens_and_starts_once() -> None:
+    cluster = Cluster(ANY)
+    await cluster.bind()
+    with pytest.raises(rapid.StateError, match="listens once"):
+        await cluster.bind()
+    assert (await cluster.start()).size == 1
+    for again in (cluster.bind, cluster.start):
+        with pytest.raises(rapid.StateError, match="once"):
+            await again()
+    assert cluster.view.size == 1
+    await cluster.close()
+
+
+async def test_an_address_that_is_taken_ends_it_before_it_starts() -> None:
+    async with Cluster(ANY) as holder:
+        cluster = Cluster(holder.endpoint)
+        with pytest.raises(rapid.BindError):
+            await cluster.bind()
+        with pytest.raises(rapid.StateError, match="once"):
+            await cluster.start()
+
+
+async def test_one_that_only_listens_can_be_closed() -> None:
+    cluster = Cluster(ANY)
+    endpoint = await cluster.bind()
+    await cluster.close()
+    with pytest.raises(rapid.StateError, match="once"):
+        await cluster.start()
+    async with Cluster(endpoint) as successor:
+        assert successor.endpoint == endpoint
+
+
+async def test_a_start_does_not_wait_for_a_bind_under_way() -> None:
+    cluster = Cluster(ANY)
+    binding = asyncio.create_task(cluster.bind())
+    await asyncio.sleep(0)
+    with pytest.raises(rapid.StateError, match="not returned yet"):
+        await cluster.start()
+    await binding
+    assert (await cluster.start()).size == 1
+    await cluster.close()
+
+
 async def test_three_agree_and_are_told_every_view_once() -> None:
     async with Cluster(ANY) as a:
         told = a.changes()
