@@ -46,9 +46,10 @@ class Moment:
 def measure(name: str, groups: Iterable[int], *, memory: bool = False) -> Moment:
     """Measure these process groups, and all that is counted for the machine, now.
 
-    Memory takes the kernel about a millisecond a process, so it is read last, and only on demand.
+    Its time is that when the counting is done: what is done next to the processes is done then, and on
+    a busy machine it takes some tenths of a second to count a hundred. Memory takes the kernel about a millisecond a process, so it is read last, and only on demand.
     """
-    at, traffic, busy, own = time.time(), carried(), machine_busy(), sum(os.times()[:2])
+    traffic, busy, own = carried(), machine_busy(), sum(os.times()[:2])
     wanted = set(groups)
     found: dict[int, list[int]] = {}
     user: dict[int, float] = {}
@@ -67,6 +68,7 @@ def measure(name: str, groups: Iterable[int], *, memory: bool = False) -> Moment
             found.setdefault(group, []).append(int(entry))
             user[group] = user.get(group, 0.0) + int(fields[11]) * _TICK
             system[group] = system.get(group, 0.0) + int(fields[12]) * _TICK
+    at = time.time()
     usage = {}
     for group, processes in found.items():
         rss = pss = None
