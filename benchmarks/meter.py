@@ -47,7 +47,8 @@ def measure(name: str, groups: Iterable[int], *, memory: bool = False) -> Moment
     """Measure these process groups, and all that is counted for the machine, now.
 
     Its time is that when the counting is done: what is done next to the processes is done then, and on
-    a busy machine it takes some tenths of a second to count a hundred. Memory takes the kernel about a millisecond a process, so it is read last, and only on demand.
+    a busy machine it takes some tenths of a second to count a hundred. Memory takes the kernel about a
+    millisecond a process, so it is read last, and only on demand.
     """
     traffic, busy, own = carried(), machine_busy(), sum(os.times()[:2])
     wanted = set(groups)

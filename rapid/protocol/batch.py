@@ -7,6 +7,10 @@ from math import inf
 from rapid.detection.alert import Alert, Status
 from rapid.settings import Settings
 
+CROWD = 3
+"""Times ``batch_limit`` that joins wait for each other: a crowd that comes in at once is far cheaper than in
+parts, of which the first has the members at work while the next one knocks."""
+
 
 class AlertBatch:
     """Holds a member's own alerts until a window of quiet, bounded so that a trickle cannot starve it.
@@ -18,6 +22,7 @@ class AlertBatch:
         self._settings = settings
         self._alerts: list[Alert] = []
         self._first = inf
+        self._joins_only = True
         self.due = inf
 
     def __len__(self) -> int:
@@ -27,6 +32,8 @@ class AlertBatch:
         self._alerts.append(alert)
         if len(self._alerts) == 1:
             self._first = now
+            self._joins_only = True
+        self._joins_only &= alert.status is Status.UP
         lone_join = len(self._alerts) == 1 and alert.status is Status.UP
         self._extend(self._settings.join_quiet if lone_join else self._settings.batch_quiet, now)
 
@@ -42,4 +49,5 @@ class AlertBatch:
         return alerts
 
     def _extend(self, quiet: float, now: float) -> None:
-        self.due = min(self._first + self._settings.batch_limit, now + quiet)
+        limit = self._settings.batch_limit * (CROWD if self._joins_only else 1)
+        self.due = max(now, min(self._first + limit, now + quiet))

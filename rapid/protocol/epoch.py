@@ -48,6 +48,9 @@ class Epoch:
     no longer than ``batch_limit``: its observers may be the next to go. When more members seem to
     have failed than a majority bears, the members agree to begin afresh instead: a cut without any
     change gives a new epoch, without the old one's alerts.
+
+    Those who are left may hang together by few of the rings, or by none. So from the first classic round
+    on each levels with a member drawn at random, once a ``probe_interval``.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Epoch:
         self._settings = settings
         self._rng = rng
         self._stats = outbox.stats
+        self._send = outbox.send
         self._observe = observe
         self._alerted = alerted
         self._small = small = configuration.size <= settings.everyone_limit
@@ -88,6 +92,7 @@ class Epoch:
         self._proposed_at = inf
         self._recover_at = inf
         self._recoveries = 0
+        self._level_at = inf
         self._own: dict[tuple[Member, bool], int] = {}
         self._unstable_since: dict[Tally, float] = {}
         """In the order of time; some are not unstable any longer."""
@@ -104,6 +109,8 @@ class Epoch:
             due = gossip
         if self._recover_at < due:
             due = self._recover_at
+        if self._level_at < due:
+            due = self._level_at
         if self._quorum_at < due:
             due = self._quorum_at
         if self._yield_at < due:
@@ -154,6 +161,7 @@ class Epoch:
         for prepare in facts.prepares:
             if self._plausible(prepare.rank) and self.instance.add_prepare(prepare):
                 self.gossip.append(prepare, source, now)
+                self._level_at = min(self._level_at, now + self._settings.probe_interval)
                 self._postpone_recovery(now)
         for promise in facts.promises:
             known = self._known_voters(promise.voters) and self._consistent(promise)
@@ -195,7 +203,10 @@ class Epoch:
             self._stats["classic rounds"] += 1
             self._recover_at = now + self._patience()
             self.instance.coordinate(min(self.instance.highest_round + 1, ROUND_LIMIT - 1))
+            self._level_at = min(self._level_at, now + self._settings.probe_interval)
             self._speak(now)
+        if now >= self._level_at:
+            self._level(now)
         if now >= self._quorum_at:
             self._quorum_at = inf
             self.quorum_lost = self.decided is None
@@ -347,6 +358,22 @@ class Epoch:
         """Another coordinator is at work: give its round the time of one."""
         if self._recover_at < inf or self.bodies:
             self._recover_at = now + self._patience()
+
+    def _level(self, now: float) -> None:
+        """Exchange all facts with anyone who may live."""
+        self._level_at = inf
+        if self.decided is not None:
+            return
+        failing = set(self.detector.failing)
+        others = [
+            endpoint
+            for endpoint in self.configuration.endpoints
+            if endpoint != self._me and endpoint not in failing
+        ]
+        if others:
+            self._stats["exchanges at random"] += 1
+            self._send(self._rng.choice(others), self.gossip.everything(complete=True))
+            self._level_at = now + self._settings.probe_interval
 
     def _problem(self, cut: Cut) -> str | None:
         """Why nobody can have agreed on this cut."""

@@ -25,10 +25,10 @@ CALM = 240.0
 
 PATHS = (
     "fast decisions", "classic decisions", "told decisions", "classic rounds", "second classic rounds",
-    "implicit alerts", "reinforcements", "anti-entropy exchanges", "catch-up requests", "cuts caught up",
-    "joins from a held address", "joins refused", "late facts", "Evicted", "Left", "QuorumLost",
-    "QuorumRestored", "fresh beginnings proposed", "unstable subjects expired", "node ids renewed",
-    "seeds probed", "other clusters met", "merges", "snapshots installed",
+    "implicit alerts", "reinforcements", "anti-entropy exchanges", "exchanges at random", "catch-up requests",
+    "cuts caught up", "joins from a held address", "joins refused", "late facts", "Evicted", "Left",
+    "QuorumLost", "QuorumRestored", "fresh beginnings proposed", "unstable subjects expired",
+    "node ids renewed", "seeds probed", "other clusters met", "merges", "snapshots installed",
 )  # fmt: skip
 """What the protocol must have done somewhere in a large run, besides every fault."""
 
