@@ -28,7 +28,7 @@ class Settings:
     batch_quiet: float = 0.1
     """Alerts leave together once none was added for this long ..."""
     batch_limit: float = 0.5
-    """... and at the latest this long after the first; joins three times as long."""
+    """... and at the latest this long after the first; three times as long where a member is alone."""
     join_quiet: float = 0.02
     """The quiet that a first, lone join waits for instead of ``batch_quiet``."""
     gossip_interval: float = 0.05

@@ -8,8 +8,9 @@ from rapid.detection.alert import Alert, Status
 from rapid.settings import Settings
 
 CROWD = 3
-"""Times ``batch_limit`` that joins wait for each other: a crowd that comes in at once is far cheaper than in
-parts, of which the first has the members at work while the next one knocks."""
+"""Times ``batch_limit`` that joins wait for each other at a member that is alone: a crowd that comes in at
+once is far cheaper than in parts, of which the first has the members at work while the next one knocks.
+Where there are several members, what one of them reports late holds up the others."""
 
 
 class AlertBatch:
@@ -18,11 +19,11 @@ class AlertBatch:
     A single join waits only for ``join_quiet``: there is nothing else to go with it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, alone: bool = False) -> None:
         self._settings = settings
+        self._limit = settings.batch_limit * (CROWD if alone else 1)
         self._alerts: list[Alert] = []
         self._first = inf
-        self._joins_only = True
         self.due = inf
 
     def __len__(self) -> int:
@@ -32,8 +33,6 @@ class AlertBatch:
         self._alerts.append(alert)
         if len(self._alerts) == 1:
             self._first = now
-            self._joins_only = True
-        self._joins_only &= alert.status is Status.UP
         lone_join = len(self._alerts) == 1 and alert.status is Status.UP
         self._extend(self._settings.join_quiet if lone_join else self._settings.batch_quiet, now)
 
@@ -49,5 +48,4 @@ class AlertBatch:
         return alerts
 
     def _extend(self, quiet: float, now: float) -> None:
-        limit = self._settings.batch_limit * (CROWD if self._joins_only else 1)
-        self.due = max(now, min(self._first + limit, now + quiet))
+        self.due = min(self._first + self._limit, now + quiet)

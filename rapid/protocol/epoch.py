@@ -84,7 +84,7 @@ class Epoch:
         self._bearable = configuration.size - classic_quorum(configuration.size)
         self.detector = CutDetector(configuration, settings.h, settings.l, self._bearable)
         self.instance = Instance(configuration.size, index)
-        self.batch = AlertBatch(settings)
+        self.batch = AlertBatch(settings, alone=configuration.size == 1)
         self.bodies: dict[CutDigest, Cut] = {}
         self._bodies_size = 0
         self._ranks: dict[Rank, None] = {}

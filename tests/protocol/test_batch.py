@@ -16,10 +16,10 @@ GONE, JOINER = Member(at(1), NodeId(b"g" * 16)), Member(at(2), NodeId(b"j" * 16)
 DOWN, UP = Alert(at(0), GONE, Status.DOWN, 1), Alert(at(0), JOINER, Status.UP, 1)
 
 
-def leaves(alert: Alert, every: float, until: float = 10.0) -> float:
+def leaves(alert: Alert, every: float, *, alone: bool = False) -> float:
     """When a batch leaves to which such an alert is added again and again."""
-    batch, turn = AlertBatch(SETTINGS), 0
-    while batch.due > turn * every and turn * every < until:
+    batch, turn = AlertBatch(SETTINGS, alone=alone), 0
+    while batch.due > turn * every and turn < 1000:
         batch.add(alert, turn * every)
         turn += 1
     return round(batch.due, 3)
@@ -45,20 +45,10 @@ def test_a_lone_join_waits_less_unless_another_is_on_its_way() -> None:
     assert round(batch.due, 3) == 1.11
 
 
-def test_a_trickle_does_not_hold_alerts_up_and_joins_wait_longer_for_each_other() -> None:
+def test_a_trickle_does_not_hold_alerts_up() -> None:
     assert leaves(DOWN, every=0.05) == SETTINGS.batch_limit
-    assert leaves(UP, every=0.01) == CROWD * SETTINGS.batch_limit
+    assert leaves(UP, every=0.01) == SETTINGS.batch_limit
 
 
-def test_a_removal_does_not_wait_for_a_crowd() -> None:
-    batch = AlertBatch(SETTINGS)
-    for turn in range(80):
-        batch.add(UP, turn * 0.01)
-    assert batch.due > 0.8
-    batch.add(DOWN, 0.8)
-    assert batch.due == 0.8, "the first has waited for longer than the limit already"
-    assert batch.take()[-1] == DOWN
-    batch.add(UP, 1.0)
-    for turn in range(1, 80):
-        batch.add(UP, 1.0 + turn * 0.01)
-    assert batch.due > 1.8, "the next batch has joins only"
+def test_a_member_that_is_alone_waits_longer_for_a_crowd() -> None:
+    assert leaves(UP, every=0.01, alone=True) == CROWD * SETTINGS.batch_limit

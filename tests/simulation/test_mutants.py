@@ -143,9 +143,9 @@ def joiners_trickle_in() -> None:
     """Others ask to join all the time, and still somebody is let in."""
     world = formed(5, 1)
     before = version(world)
-    for number, joiner in enumerate(world.add_members(120)):
+    for number, joiner in enumerate(world.add_members(50)):
         world.after(0.015 * number, partial(world.start, joiner))
-    world.run(1.75)
+    world.run(0.75)
     assert version(world) > before, "nobody was let in while others kept coming"
 
 
