@@ -24,6 +24,12 @@ LEISURE_LIMIT = 3
 """... and how many more at most."""
 GRACE = 3
 """Probes of a new subject that may go unanswered: on a busy machine connections take their time."""
+CROWD = 30
+"""Members that may come in at once without any delay ..."""
+CROWD_PACE = 100
+"""... and how many more for each interval that their first probes wait ..."""
+CROWD_LIMIT = 2.0
+"""... and how many intervals at most. They open all connections, and the news should be there first."""
 IDLE, ASKED, ASKED_TWICE = range(3)
 """An edge rests; or waits for an answer, after the first message of a probe, or the second."""
 
@@ -118,9 +124,13 @@ class Monitor:
     def due(self) -> float:
         return self._heap[0][0] if self._heap else inf
 
-    def configure(self, configuration: Configuration, me: Endpoint, now: float) -> None:
-        """Watch the subjects of a new configuration; edges to the same process keep their history."""
+    def configure(self, configuration: Configuration, me: Endpoint, now: float, crowd: int = 0) -> None:
+        """Watch the subjects of a new configuration; edges to the same process keep their history.
+
+        ``crowd`` is how many members are new in it: new edges rest for a while where those are many.
+        """
         watched = configuration.subjects(me)
+        rest = min(max(0, crowd - CROWD) / CROWD_PACE, CROWD_LIMIT) * self._settings.probe_interval
         edges: dict[Endpoint, Edge] = {}
         for endpoint in dict.fromkeys(watched):
             subject = configuration.member(endpoint)
@@ -128,7 +138,7 @@ class Monitor:
             rings = ring_bits(watched, endpoint)
             edge = self.edges.get(endpoint)
             if edge is None or edge.subject.node_id != subject.node_id:
-                edge = Edge(subject, rings, self._make_judge(), self._tick(now))
+                edge = Edge(subject, rings, self._make_judge(), self._tick(now + rest))
             edge.rings = rings
             edges[endpoint] = edge
         self.edges = edges

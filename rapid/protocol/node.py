@@ -463,7 +463,8 @@ class Node:
             lambda joiner: self._reception.look_after(joiner, self._now), self._lag,
             self._alerted,
         )  # fmt: skip
-        self._monitor.configure(configuration, self._me, self._now)
+        crowd = configuration.size if cut is None else len(cut.joined)
+        self._monitor.configure(configuration, self._me, self._now, crowd)
         self._outreach.enter(configuration, self._now)
         self._outbox.notify(Installed(configuration, cut, skipped))
         if self._quorum_lost:

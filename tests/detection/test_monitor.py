@@ -163,6 +163,23 @@ def test_an_edge_keeps_its_history_across_configurations_and_a_new_process_has_n
     assert not bench.edge(bench.one).faulty
 
 
+@pytest.mark.parametrize(
+    ("crowd", "intervals"), [(0, 0.0), (30, 0.0), (130, 1.0), (230, 2.0), (10_000, 2.0)], ids=str
+)
+def test_those_who_come_in_a_crowd_are_probed_later(crowd: int, intervals: float) -> None:
+    bench = Bench(size=6)
+    bench.run(5.0)
+    restarted = Member(bench.one, NodeId(b"r" * 16))
+    members = [m if m.endpoint != bench.one else restarted for m in bench.configuration.members]
+    renewed = Configuration.of(bench.configuration.cluster_id, 2, members, bench.settings.k)
+    other = bench.edge(bench.other).at
+    bench.monitor.configure(renewed, at(0), bench.now, crowd)
+    interval = bench.settings.probe_interval
+    waits = bench.edge(bench.one).at - bench.now
+    assert intervals * interval < waits <= (intervals + 1) * interval
+    assert bench.edge(bench.other).at == other, "one that is known already is probed as before"
+
+
 @pytest.mark.parametrize("preset", [Settings.lan, Settings.wan, Settings.local])
 @by_every_judge
 def test_the_judges_suit_every_pace(judge: MakeJudge, preset: Callable[[], Settings]) -> None:
