@@ -22,6 +22,8 @@ LEISURE = 0.1
 """Seconds of its own lag for each interval more until a member probes a healthy subject again ..."""
 LEISURE_LIMIT = 3
 """... and how many more at most."""
+STEADY = 4
+"""Answers in a row after which a subject is probed every other interval only, until it fails to answer."""
 GRACE = 3
 """Probes of a new subject that may go unanswered: on a busy machine connections take their time."""
 CROWD = 30
@@ -39,7 +41,7 @@ class Edge:
 
     __slots__ = (
         "acked", "at", "failed_by", "grace", "judge", "outcomes", "passed", "phase", "refusing", "replaced",
-        "rings", "sent_at", "sequence", "subject",
+        "rings", "sent_at", "sequence", "streak", "subject",
     )  # fmt: skip
 
     def __init__(self, subject: Member, rings: int, judge: Judge, at: float) -> None:
@@ -51,6 +53,8 @@ class Edge:
         self.sent_at = -inf
         self.sequence = 0
         self.outcomes = 0
+        self.streak = 0
+        """Good outcomes in a row."""
         self.grace = GRACE
         """Silence that is no outcome yet: the way to a new subject has to be opened first."""
         self.acked = False
@@ -86,6 +90,10 @@ class Edge:
 
 class Monitor:
     """Probes all subjects together once an interval, at a time of its own; calls back with faulty edges.
+
+    One that has answered ``STEADY`` times in a row has every other probe left out: of what an idle
+    member costs nearly all is probes. When it fails to answer it is asked again at once, and then once an
+    interval: a silent one is found half an interval later than if it had been asked all the time.
 
     ``probe(edge)`` is to send a probe. One that stays unanswered for half the timeout is sent once
     more, so that one lost message is no outcome. With ``check``, the application is asked as well,
@@ -252,10 +260,14 @@ class Monitor:
         if edge.acked and edge.passed:
             edge.refusing = False
             edge.grace = 0
+            edge.streak += 1
             interval = self._settings.probe_interval
             edge.record(True, now, interval)
-            after = edge.sent_at + (self._leisure(now) + 0.5) * interval
-            self._rest(edge, max(now, self._tick(after)))
+            leisure = self._leisure(now)
+            # all that are steady in the same intervals
+            every = 2 if edge.streak >= STEADY and not leisure else 1
+            after = edge.sent_at + (leisure + 0.5) * interval
+            self._rest(edge, max(now, self._tick(after, every)))
 
     def _leisure(self, now: float) -> int:
         """Intervals to leave out: of the load of a machine with too many members most is probes."""
@@ -263,6 +275,7 @@ class Monitor:
 
     def _fail(self, edge: Edge, ground: Ground, now: float) -> None:
         settings = self._settings
+        steady, edge.streak = edge.streak >= STEADY, 0
         edge.refusing = refused = ground is Ground.REFUSED
         if refused or not edge.grace:
             edge.failed_by = ground
@@ -271,8 +284,10 @@ class Monitor:
             edge.grace -= 1
         if refused and not edge.faulty:
             until = edge.sent_at + settings.probe_retry
+        elif steady and ground is Ground.SILENT:
+            until = now
         else:
-            until = self._tick(edge.sent_at + settings.probe_interval / 2)
+            until = edge.sent_at + settings.probe_interval
         self._rest(edge, max(now, until))
         if edge.faulty:
             self._faulty(edge)
@@ -281,9 +296,9 @@ class Monitor:
         """How long to wait for an answer, before and after the repetition, by the delays seen here."""
         return self._settings.probe_timeout / 2 + PATIENCE * self._lag.at(now)
 
-    def _tick(self, after: float) -> float:
+    def _tick(self, after: float, every: int = 1) -> float:
         """The next time that this member probes: all together costs far less than one by one."""
-        interval = self._settings.probe_interval
+        interval = every * self._settings.probe_interval
         return self._phase + (floor((after - self._phase) / interval) + 1) * interval
 
     def _rest(self, edge: Edge, until: float) -> None:

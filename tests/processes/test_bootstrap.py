@@ -61,7 +61,7 @@ async def test_two_do_not_begin_without_the_third(fleet: Fleet) -> None:
     for agent in agents:
         assert agent.status == 1
         assert "connection refused" in agent.last_words[-1]
-        assert agent.reports == []
+        assert agent.views == []
 
 
 async def test_one_that_comes_late_joins_those_that_began(fleet: Fleet) -> None:

@@ -64,7 +64,7 @@ VICTIM = at(7)
 
 
 def falls_silent(stage: Stage, victim: Node) -> None:
-    stage.script = lambda source, to, message: None if to == VICTIM else message
+    stage.script = lambda source, to, message: None if VICTIM in (source, to) else message
 
 
 def ends(stage: Stage, victim: Node) -> None:

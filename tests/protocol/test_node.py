@@ -193,6 +193,7 @@ def test_who_missed_two_hundred_changes_is_level_within_three_seconds(history: i
         guest.leave(net.now)
         net.settle(guest)
         assert net.until(partial(agree, here, 5))
+        net.crash(guest)
     net.keep = lambda source, to, message: True
     assert net.until(lambda: agree(nodes, 5), 3.0)
     told = [event for event in net.events[away] if isinstance(event, Installed)]

@@ -29,6 +29,15 @@ def guide() -> dict[str, Any]:
     return defined
 
 
+async def test_members_at_any_free_port_find_each_other(guide: dict[str, Any], tmp_path: Path) -> None:
+    first = await guide["member_of"](tmp_path)
+    second = await guide["member_of"](tmp_path)
+    await until(lambda: first.view == second.view and first.view.size == 2)
+    assert {str(cluster.endpoint) for cluster in (first, second)} == set(await guide["directory"](tmp_path)())
+    for cluster in (second, first):
+        await cluster.leave()
+
+
 async def test_a_directory_of_addresses(guide: dict[str, Any], tmp_path: Path) -> None:
     seeds = guide["directory"](tmp_path)
     async with AsyncExitStack() as stack:
