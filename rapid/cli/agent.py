@@ -167,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
     if args.tether and not args.wait:
         _on_a_thread(_outlive_nobody)
     try:
-        return asyncio.run(agent.run(partial(_line, args.tether) if args.wait else None))
+        return asyncio.run(agent.run(partial(_released, args.tether) if args.wait else None))
     except RapidError as problem:
         return _fail(problem, 1)
 
@@ -223,7 +223,7 @@ def _print_text(report: Report) -> None:
     print(as_text(report), flush=True)
 
 
-async def _line(tethered: bool) -> None:
+async def _released(tethered: bool) -> None:
     """Until a line on standard input, which is followed further if ``tethered``."""
     loop = asyncio.get_running_loop()
     line = loop.create_future()

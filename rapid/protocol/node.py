@@ -463,6 +463,7 @@ class Node:
             lambda joiner: self._reception.look_after(joiner, self._now), self._lag,
             self._alerted,
         )  # fmt: skip
+        # a configuration that comes whole does not tell who is new in it
         crowd = configuration.size if cut is None else len(cut.joined)
         self._monitor.configure(configuration, self._me, self._now, crowd)
         self._outreach.enter(configuration, self._now)
