@@ -53,6 +53,8 @@ class Invariants:
         self._digests: dict[Epoch, ConfigurationDigest] = {}
         self._agreements: dict[Epoch, Agreement] = {}
         self._decided: dict[Epoch, CutDigest] = {}
+        self._coming: dict[Epoch, tuple[Configuration, Cut]] = {}
+        """Parent and cut of what is decided and not installed yet: the first to decide may not be in it."""
         self._departed: set[tuple[ClusterId, NodeId]] = set()
         self._last_facts: Facts | None = None
         self.checks = 0
@@ -125,6 +127,8 @@ class Invariants:
                     f" at {tuple(instance.decided_rank)}"
                 )  # fmt: skip
         self._decided[epoch] = cut.digest
+        if known is None:
+            self._coming[parent.cluster_id, parent.version + 1] = (parent, cut)
 
     # -- what members install
 
@@ -168,7 +172,10 @@ class Invariants:
     def _first(self, life: Life, before: Seen | None, configuration: Configuration, cut: Cut | None) -> None:
         """The first member to install this configuration: it must follow from its parent."""
         name = (configuration.cluster_id, configuration.version)
-        if cut is None or before is None:
+        coming = self._coming.pop(name, None)
+        if (cut is None or before is None) and coming is not None:
+            self._whole(life, *coming, configuration)
+        elif cut is None or before is None:
             known = any(cluster_id == configuration.cluster_id for cluster_id, _ in self._digests)
             if known or not (configuration.version == configuration.size == 1 or self.forced):
                 self._fail("I6", f"{life} has version {name[1]}, which nobody decided")

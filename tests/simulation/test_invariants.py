@@ -108,6 +108,44 @@ def test_a_view_with_other_contents() -> None:
         world.invariants.installed(life, Installed(forged, None, 0))
 
 
+def decided_by_the_removed(world: World) -> tuple[Life, Configuration, Cut]:
+    """The member that the cut removes is the first to decide, so nobody has installed what follows."""
+    life, view, _ = speaker(world)
+    gone = view.member(world.places[4].endpoint)
+    assert gone is not None
+    cut = Cut.of([Removal(gone.endpoint, gone.node_id)])
+    instance = Instance(view.size, 0)
+    instance.decided_rank = FAST
+    world.invariants._agreements[view.cluster_id, view.version].cast[FAST, cut.digest] = 0b11111
+    world.invariants.deciding(world.live[4], instance, cut, view, cut)
+    return life, view, cut
+
+
+def test_a_whole_view_that_only_a_removed_member_decided() -> None:
+    world = cluster()
+    life, view, cut = decided_by_the_removed(world)
+    world.invariants.installed(life, Installed(view.apply(cut), None, 0))
+
+
+def test_a_whole_view_that_is_not_what_the_removed_member_decided() -> None:
+    world = cluster()
+    life, view, cut = decided_by_the_removed(world)
+    for other in (view.members[1:4], view.members):
+        forged = Configuration.of(view.cluster_id, view.version + 1, other, view.k)
+        assert forged.digest != view.apply(cut).digest
+        with pytest.raises(InvariantViolation, match=r"I7.*is not version"):
+            world.invariants._first(life, None, forged, None)
+        world.invariants._coming[view.cluster_id, view.version + 1] = (view, cut)
+
+
+def test_a_whole_view_that_nobody_decided() -> None:
+    world = cluster()
+    life, view, _ = speaker(world)
+    forged = Configuration.of(view.cluster_id, view.version + 1, view.members[:4], view.k)
+    with pytest.raises(InvariantViolation, match=r"I6.*nobody decided"):
+        world.invariants.installed(life, Installed(forged, None, 0))
+
+
 def test_a_gap_in_the_chain() -> None:
     world = cluster()
     life, view, _ = speaker(world)
