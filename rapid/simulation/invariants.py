@@ -173,17 +173,17 @@ class Invariants:
         """The first member to install this configuration: it must follow from its parent."""
         name = (configuration.cluster_id, configuration.version)
         coming = self._coming.pop(name, None)
-        if (cut is None or before is None) and coming is not None:
-            self._whole(life, *coming, configuration)
-        elif cut is None or before is None:
-            known = any(cluster_id == configuration.cluster_id for cluster_id, _ in self._digests)
-            if known or not (configuration.version == configuration.size == 1 or self.forced):
-                self._fail("I6", f"{life} has version {name[1]}, which nobody decided")
-        else:
+        if cut is not None and before is not None:
             parent = before.configuration
             if self._decided.get((parent.cluster_id, parent.version)) != cut.digest:
                 self._fail("I3", f"{life} installs version {name[1]} by a cut that was not decided")
             self._whole(life, parent, cut, configuration)
+        elif coming is not None:
+            self._whole(life, *coming, configuration)
+        else:
+            known = any(cluster_id == configuration.cluster_id for cluster_id, _ in self._digests)
+            if known or not (configuration.version == configuration.size == 1 or self.forced):
+                self._fail("I6", f"{life} has version {name[1]}, which nobody decided")
         self._digests[name] = configuration.digest
         self._agreements[name] = Agreement(configuration)
         if len(self._agreements) > REMEMBERED:
