@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -92,6 +95,16 @@ def test_bad_values_are_named_in_one_line(
     said = capsys.readouterr().err
     assert said.startswith(f"rapid agent: {error}")
     assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where there are such policies")
+def test_a_policy_that_somebody_chose_stays() -> None:
+    script = (
+        "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)); "
+        "from rapid.cli import agent; agent._wait_for_a_turn(); print(os.sched_getscheduler(0))"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert int(said) == os.SCHED_IDLE
 
 
 @pytest.mark.parametrize(

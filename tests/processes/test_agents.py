@@ -162,6 +162,14 @@ async def test_an_agent_on_a_tether_ends_with_its_standard_input(fleet: Fleet) -
     assert agent.status == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="where there are such policies")
+async def test_all_threads_of_an_agent_wait_for_their_turn(fleet: Fleet) -> None:
+    for agent in await form(fleet, 2):
+        threads = [int(thread) for thread in os.listdir(f"/proc/{agent.process.pid}/task")]
+        assert len(threads) > 1
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+
+
 async def test_waiting_agents_begin_when_they_are_told(fleet: Fleet) -> None:
     agent = await fleet.start(*LOCAL, "--wait")
     await until(fleet, lambda: agent.is_ready)
