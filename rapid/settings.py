@@ -41,7 +41,8 @@ class Settings:
     """What each further coordinator waits beyond the one before it."""
     reinforcement_timeout: float = 3.0
     quorum_timeout: float = 10.0
-    """After this long without agreement on a proposed change the member reports a lost quorum."""
+    """After this long without agreement on a proposed change the member reports a lost quorum; after this
+    long with most of its subjects silent as well, unless others answer it."""
     join_attempt: float = 1.0
     """How long one try at joining waits for an answer."""
     join_retry: float = 0.1

@@ -50,7 +50,10 @@ class Epoch:
     change gives a new epoch, without the old one's alerts.
 
     Those who are left may hang together by few of the rings, or by none. So from the first classic round
-    on each levels with a member drawn at random, once a ``probe_interval``.
+    on each levels with a member drawn at random, once a ``probe_interval``; one for which most of those that
+    it observes are silent does so at once. If fewer than a third of those drawn say anything
+    within ``quorum_timeout`` it is with a minority, though it has nothing to propose: a minority that is
+    larger has.
     """
 
     def __init__(
@@ -99,6 +102,8 @@ class Epoch:
         self._reinforced: dict[Tally, None] = {}
         self._yield_at = inf
         self._quorum_at = inf
+        self._drawn: dict[Endpoint, bool] = {}
+        """With whom this member levelled lately, and whether they have said anything since."""
         self.quorum_lost = False
 
     @property
@@ -145,14 +150,17 @@ class Epoch:
             if not self._small and ground is not Ground.REINFORCED and status is Status.DOWN:
                 self.gossip.avoid(subject.endpoint)
             down = sum(bits.bit_count() for (_, up), bits in self._own.items() if not up)
-            if down >= self._settings.h and self._quorum_at == inf:
-                # nearly all that this member observes is silent: it may be alone, and learn of nothing
+            if 2 * down > self._settings.k and self._quorum_at == inf:
+                # most of what this member observes is silent: it may be with a few, and learn of little
                 self._quorum_at = now + self._settings.quorum_timeout
+                self._level_at = min(self._level_at, now + self._settings.probe_interval)
         self.batch.add(Alert(self._me, subject, status, rings & ~said, ground), now)
 
     def receive(self, facts: Facts, now: float) -> None:
         """Merge what a peer knows of this epoch."""
         source, conflicts, count = facts.sender, self.instance.conflicts, self.gossip.count
+        if source in self._drawn:
+            self._drawn[source] = True
         for alert in facts.alerts:
             if not self.detector.knows(alert):
                 self._add_alert(alert, source, now)
@@ -208,8 +216,7 @@ class Epoch:
         if now >= self._level_at:
             self._level(now)
         if now >= self._quorum_at:
-            self._quorum_at = inf
-            self.quorum_lost = self.decided is None
+            self._quorum_at = self._look_for_a_quorum(now)
         self.gossip.wake(now)
 
     # -- alerts and the proposal
@@ -245,7 +252,7 @@ class Epoch:
 
     def _propose(self, cut: Cut, now: float) -> None:
         self._proposed_at = now
-        self._quorum_at = now + self._settings.quorum_timeout
+        self._quorum_at = min(self._quorum_at, now + self._settings.quorum_timeout)
         self._learn(cut, None, now)
         self.instance.propose(cut.digest)
         self._recover_at = min(self._recover_at, now + self._patience())
@@ -372,8 +379,20 @@ class Epoch:
         ]
         if others:
             self._stats["exchanges at random"] += 1
-            self._send(self._rng.choice(others), self.gossip.everything(complete=True))
+            chosen = self._rng.choice([one for one in others if one not in self._drawn] or others)
+            self._drawn.setdefault(chosen, False)
+            self._send(chosen, self.gossip.everything(complete=True))
             self._level_at = now + self._settings.probe_interval
+
+    def _look_for_a_quorum(self, now: float) -> float:
+        """Whether this member is with a majority; if it seems so, when to look again."""
+        proposal_expires = self._proposed_at + self._settings.quorum_timeout
+        heard = sum(self._drawn.values())
+        if now >= proposal_expires or not heard or 3 * heard < len(self._drawn):
+            self.quorum_lost = self.decided is None
+            return inf
+        self._drawn.clear()
+        return min(proposal_expires, now + self._settings.quorum_timeout)
 
     def _problem(self, cut: Cut) -> str | None:
         """Why nobody can have agreed on this cut."""

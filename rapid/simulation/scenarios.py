@@ -113,11 +113,44 @@ def half_crash(n: int = 20, seed: int = 1) -> World:
     before = version(world)
     world.crash(some(world, (n + 1) // 2), silent=True)
     expect_no_change(world, 60.0, before)
-    silent = [
-        life for life in world.live if not any(isinstance(event, QuorumLost) for _, event in life.events)
-    ]
-    if silent:
-        world.violated("quorum loss", f"{len(silent)} survivors, {silent[0]} among them, did not report it")
+    survivors = [life.place.endpoint for life in world.live]
+    if silent := set(survivors).difference(_say_quorum_lost(world, survivors)):
+        world.violated("quorum loss", f"{len(silent)} of {len(survivors)} survivors did not report it")
+    return world
+
+
+def minority(n: int = 200, seed: int = 1, *, part: float = 0.1) -> World:
+    """A few together are cut off: the others go on, and each of the few says that the quorum is lost.
+
+    That takes them no longer than the judge, twice ``reinforcement_timeout`` and ``quorum_timeout``.
+    """
+    world = formed(n, seed, rejoin=False)
+    few = some(world, share(n, part))
+    majority = [place.endpoint for place in world.places if place.endpoint not in few]
+    settings = world.settings
+    judged = settings.failures * settings.probe_interval + settings.probe_timeout
+    world.partition([majority, few])
+    world.run(judged + 2 * settings.reinforcement_timeout + settings.quorum_timeout + 1.0)
+    if not _without(world, few):
+        world.violated("liveness", f"the {len(majority)} others have not removed them")
+    if wrong := _say_quorum_lost(world, majority):
+        world.violated("quorum loss", f"{wrong[0]} of the majority reports it")
+    if silent := set(few).difference(_say_quorum_lost(world, few)):
+        world.violated("quorum loss", f"{len(silent)} of the {len(few)} did not report it")
+    return world
+
+
+def deaf_to_most(n: int = 50, seed: int = 1, *, part: float = 0.7) -> World:
+    """A member hears most of the others, but few of those that it observes: no quorum is lost."""
+    world = formed(n, seed, rejoin=False)
+    deaf = some(world, 1)[0]
+    view = world.view_of(deaf)
+    assert view is not None
+    subjects = sorted(set(view.subjects(deaf)))
+    world.black_hole(subjects[: share(len(subjects), part)], deaf)
+    world.run(60.0)
+    if wrong := _say_quorum_lost(world, [place.endpoint for place in world.places]):
+        world.violated("quorum loss", f"{wrong[0]} reports it")
     return world
 
 
@@ -352,6 +385,14 @@ def _without(world: World, bad: Sequence[Endpoint]) -> bool:
     if view is None or any(endpoint in view for endpoint in bad):
         return False
     return all(life.configuration is view for life in others)
+
+
+def _say_quorum_lost(world: World, members: Sequence[Endpoint]) -> list[Endpoint]:
+    return [
+        member
+        for member in members
+        if any(isinstance(event, QuorumLost) for life in world.lives_of(member) for _, event in life.events)
+    ]
 
 
 def _hold(world: World, members: Sequence[Endpoint]) -> bool:

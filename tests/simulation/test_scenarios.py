@@ -62,6 +62,18 @@ def test_half_of_20_members_crash_and_the_rest_say_so() -> None:
     scenarios.half_crash(20, 1)
 
 
+@pytest.mark.parametrize("n", [10, 50, 200])
+@pytest.mark.parametrize("part", [0.1, 0.4])
+def test_a_minority_that_is_cut_off_says_so_in_time(n: int, part: float) -> None:
+    scenarios.minority(n, part=part)
+
+
+@pytest.mark.parametrize("n", [5, 10, 50])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_hears_most_members_but_not_those_it_observes_has_not_lost_the_quorum(n: int, seed: int) -> None:
+    scenarios.deaf_to_most(n, seed)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_80_percent_ingress_loss(seed: int) -> None:
     scenarios.ingress_loss(50, seed)
