@@ -19,6 +19,7 @@ from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import Endpoint, Member
 from rapid.protocol.batch import AlertBatch
 from rapid.protocol.gossip import Gossip
+from rapid.protocol.levelling import Levelling
 from rapid.protocol.messages import Facts
 from rapid.protocol.outbox import Outbox
 from rapid.settings import Settings
@@ -49,11 +50,9 @@ class Epoch:
     have failed than a majority bears, the members agree to begin afresh instead: a cut without any
     change gives a new epoch, without the old one's alerts.
 
-    Those who are left may hang together by few of the rings, or by none. So from the first classic round
-    on each levels with a member drawn at random, once a ``probe_interval``; one for which most of those that
-    it observes are silent does so at once. If fewer than a third of those drawn say anything
-    within ``quorum_timeout`` it is with a minority, though it has nothing to propose: a minority that is
-    larger has.
+    From the first classic round on each levels with members drawn at random; one for which most of those
+    that it observes are silent does so at once. If fewer than a third of those drawn say anything within
+    ``quorum_timeout`` it is with a minority, though it has nothing to propose: a larger minority has.
     """
 
     def __init__(
@@ -95,15 +94,13 @@ class Epoch:
         self._proposed_at = inf
         self._recover_at = inf
         self._recoveries = 0
-        self._level_at = inf
+        self._levelling = Levelling(configuration, me, settings, rng, self._level)
         self._own: dict[tuple[Member, bool], int] = {}
         self._unstable_since: dict[Tally, float] = {}
         """In the order of time; some are not unstable any longer."""
         self._reinforced: dict[Tally, None] = {}
         self._yield_at = inf
         self._quorum_at = inf
-        self._drawn: dict[Endpoint, bool] = {}
-        """With whom this member levelled lately, and whether they have said anything since."""
         self.quorum_lost = False
 
     @property
@@ -114,8 +111,8 @@ class Epoch:
             due = gossip
         if self._recover_at < due:
             due = self._recover_at
-        if self._level_at < due:
-            due = self._level_at
+        if (levelling := self._levelling.due) < due:
+            due = levelling
         if self._quorum_at < due:
             due = self._quorum_at
         if self._yield_at < due:
@@ -153,14 +150,13 @@ class Epoch:
             if 2 * down > self._settings.k and self._quorum_at == inf:
                 # most of what this member observes is silent: it may be with a few, and learn of little
                 self._quorum_at = now + self._settings.quorum_timeout
-                self._level_at = min(self._level_at, now + self._settings.probe_interval)
+                self._levelling.begin(now)
         self.batch.add(Alert(self._me, subject, status, rings & ~said, ground), now)
 
     def receive(self, facts: Facts, now: float) -> None:
         """Merge what a peer knows of this epoch."""
         source, conflicts, count = facts.sender, self.instance.conflicts, self.gossip.count
-        if source in self._drawn:
-            self._drawn[source] = True
+        self._levelling.heard(source)
         for alert in facts.alerts:
             if not self.detector.knows(alert):
                 self._add_alert(alert, source, now)
@@ -169,7 +165,7 @@ class Epoch:
         for prepare in facts.prepares:
             if self._plausible(prepare.rank) and self.instance.add_prepare(prepare):
                 self.gossip.append(prepare, source, now)
-                self._level_at = min(self._level_at, now + self._settings.probe_interval)
+                self._levelling.begin(now)
                 self._postpone_recovery(now)
         for promise in facts.promises:
             known = self._known_voters(promise.voters) and self._consistent(promise)
@@ -211,11 +207,11 @@ class Epoch:
             self._stats["classic rounds"] += 1
             self._recover_at = now + self._patience()
             self.instance.coordinate(min(self.instance.highest_round + 1, ROUND_LIMIT - 1))
-            self._level_at = min(self._level_at, now + self._settings.probe_interval)
+            self._levelling.begin(now)
             self._speak(now)
-        if now >= self._level_at:
-            self._level(now)
-        if now >= self._quorum_at:
+        if now >= self._levelling.due and self.decided is None:
+            self._levelling.wake(self.detector.failing, now)
+        if now >= self._quorum_at and self.decided is None:
             self._quorum_at = self._look_for_a_quorum(now)
         self.gossip.wake(now)
 
@@ -366,32 +362,17 @@ class Epoch:
         if self._recover_at < inf or self.bodies:
             self._recover_at = now + self._patience()
 
-    def _level(self, now: float) -> None:
-        """Exchange all facts with anyone who may live."""
-        self._level_at = inf
-        if self.decided is not None:
-            return
-        failing = set(self.detector.failing)
-        others = [
-            endpoint
-            for endpoint in self.configuration.endpoints
-            if endpoint != self._me and endpoint not in failing
-        ]
-        if others:
-            self._stats["exchanges at random"] += 1
-            chosen = self._rng.choice([one for one in others if one not in self._drawn] or others)
-            self._drawn.setdefault(chosen, False)
-            self._send(chosen, self.gossip.everything(complete=True))
-            self._level_at = now + self._settings.probe_interval
+    def _level(self, other: Endpoint) -> None:
+        self._stats["exchanges at random"] += 1
+        self._send(other, self.gossip.everything(complete=True))
 
     def _look_for_a_quorum(self, now: float) -> float:
         """Whether this member is with a majority; if it seems so, when to look again."""
         proposal_expires = self._proposed_at + self._settings.quorum_timeout
-        heard = sum(self._drawn.values())
-        if now >= proposal_expires or not heard or 3 * heard < len(self._drawn):
-            self.quorum_lost = self.decided is None
+        if self._levelling.silence or now >= proposal_expires:
+            self.quorum_lost = True
             return inf
-        self._drawn.clear()
+        self._levelling.forget()
         return min(proposal_expires, now + self._settings.quorum_timeout)
 
     def _problem(self, cut: Cut) -> str | None:
