@@ -7,7 +7,7 @@ from math import inf
 from rapid.detection.alert import Alert, Status
 from rapid.settings import Settings
 
-CROWD = 3
+ALONE = 3
 """Times ``batch_limit`` that joins wait for each other at a member that is alone: a crowd that comes in at
 once is far cheaper than in parts, of which the first has the members at work while the next one knocks.
 Where there are several members, what one of them reports late holds up the others."""
@@ -21,7 +21,7 @@ class AlertBatch:
 
     def __init__(self, settings: Settings, *, alone: bool = False) -> None:
         self._settings = settings
-        self._limit = settings.batch_limit * (CROWD if alone else 1)
+        self._limit = settings.batch_limit * (ALONE if alone else 1)
         self._alerts: list[Alert] = []
         self._first = inf
         self.due = inf

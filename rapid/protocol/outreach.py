@@ -12,7 +12,7 @@ from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import Discover, OtherCluster
 from rapid.settings import Settings
 
-CROWD = 20
+ENOUGH_EYES = 20
 """With more members than this each looks out less often: together they look often enough."""
 REMEMBERED = 16
 """Other clusters that were told of."""
@@ -84,5 +84,5 @@ class Outreach:
             self._merge(peer)
 
     def _pause(self, configuration: Configuration) -> float:
-        crowd = max(1.0, configuration.size / CROWD)
+        crowd = max(1.0, configuration.size / ENOUGH_EYES)
         return self._settings.outreach_interval * crowd * (0.5 + self._rng.random())

@@ -6,7 +6,7 @@ from math import inf
 
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.member import Member, NodeId
-from rapid.protocol.batch import CROWD, AlertBatch
+from rapid.protocol.batch import ALONE, AlertBatch
 from rapid.settings import Settings
 
 from .harness import at
@@ -51,4 +51,4 @@ def test_a_trickle_does_not_hold_alerts_up() -> None:
 
 
 def test_a_member_that_is_alone_waits_longer_for_a_crowd() -> None:
-    assert leaves(UP, every=0.01, alone=True) == CROWD * SETTINGS.batch_limit
+    assert leaves(UP, every=0.01, alone=True) == ALONE * SETTINGS.batch_limit

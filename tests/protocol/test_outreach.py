@@ -10,7 +10,7 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import Discover, Evicted, Notify, OtherCluster
-from rapid.protocol.outreach import CROWD, Outreach
+from rapid.protocol.outreach import ENOUGH_EYES, Outreach
 from rapid.settings import Settings
 from rapid.simulation import World
 
@@ -148,7 +148,7 @@ def test_with_all_seeds_in_the_view_none_is_but_they_are_looked_up() -> None:
 
 
 def test_in_a_crowd_each_looks_out_less_often() -> None:
-    few, many = Lookout(99).look(configuration(10), 50), Lookout(99).look(configuration(5 * CROWD), 50)
+    few, many = Lookout(99).look(configuration(10), 50), Lookout(99).look(configuration(5 * ENOUGH_EYES), 50)
     assert many == pytest.approx(5 * few, rel=0.2)
 
 
