@@ -1,4 +1,4 @@
-"""What a process, a connection and a message cost: ``python -m benchmarks.wire``.
+"""What a connection and a message cost: ``python -m benchmarks.wire``.
 
 Prints medians over several rounds, with their spread. CPU is user and system time; of a message and a
 connection it is that of both ends together. The other end is a process of its own.
@@ -53,25 +53,6 @@ def process_cpu(pid: int) -> float:
 
 def show(name: str, values: list[float], unit: str) -> None:
     print(f"{name:44} {median(values):9.2f} {unit:4} ({min(values):.2f} to {max(values):.2f})", flush=True)
-
-
-# -- starting
-
-
-def import_milliseconds() -> float:
-    code = "import time; t = time.perf_counter(); import rapid; print(time.perf_counter() - t)"
-    return 1e3 * float(subprocess.check_output([sys.executable, "-c", code]))
-
-
-def ready_cpu_milliseconds() -> float:
-    command = [sys.executable, "-m", "rapid", "agent", "--wait", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
-        assert agent.stdout is not None
-        while b"ready" not in agent.stdout.readline():
-            assert agent.poll() is None, "the agent ended"
-        cpu = process_cpu(agent.pid)
-        agent.kill()
-    return 1e3 * cpu
 
 
 # -- the wire
@@ -179,8 +160,6 @@ def main() -> None:
         return
     here = origin("shared")
     print(f"{here.machine}; Python {here.python}; commit {here.code}")
-    show("import rapid", [import_milliseconds() for _ in range(2 * ROUNDS)], "ms")
-    show("CPU of an agent until it is ready", [ready_cpu_milliseconds() for _ in range(ROUNDS)], "ms")
     for name, message in (("a probe", PROBE), ("40 joiners' alerts", ALERTS)):
         raw = encode(message)
         show(f"encode {name}", microseconds(partial(encode, message)), "us")
