@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,8 +15,9 @@ from rapid.log import log
 from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
 from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
+from rapid.runtime.subscription import Callback, Subscription
 from rapid.settings import Settings
-from rapid.view import Change, View, ViewChange, ViewsSkipped
+from rapid.view import View, ViewChange, ViewsSkipped
 
 if TYPE_CHECKING:
     from rapid.detection.alert import Alert
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 GRACE = 5.0
 """Seconds beyond its own deadline that the node is given to say that it could not join."""
-
-Callback = Callable[[Change], Awaitable[None] | None]
 
 
 class Cluster:
@@ -306,7 +304,7 @@ class Cluster:
         :meth:`start`. What it raises is logged. Call the function returned to end it.
         """
         self._same_process()
-        subscription = _Subscription(self._feed, callback)
+        subscription = Subscription(self._feed, callback)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -385,50 +383,6 @@ class Cluster:
                 f"this Cluster was made by process {self._pid} and does not survive a fork; "
                 f"make one in process {os.getpid()}, after the fork"
             )
-
-
-class _Subscription:
-    """Calls back on one loop with what a reader of its own gives."""
-
-    def __init__(self, feed: Feed, callback: Callback) -> None:
-        self._changes = feed.reader()
-        self._callback = callback
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._ended = False
-        self._calling = False
-
-    def begin(self) -> None:
-        if not self._ended:
-            self._loop = asyncio.get_running_loop()
-            self._task = self._loop.create_task(self._run())
-
-    def end(self) -> None:
-        """No callback begins after this. Any thread, any number of times."""
-        self._ended = True
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel)
-
-    def _cancel(self) -> None:
-        # a callback that has begun is let go on to its end
-        if self._task is not None and not self._calling:
-            self._task.cancel()
-
-    async def _run(self) -> None:
-        try:
-            async for change in self._changes:
-                if self._ended:
-                    return
-                self._calling = True
-                try:
-                    result = self._callback(change)
-                    if inspect.isawaitable(result):
-                        await result
-                except Exception:
-                    log.exception("a subscriber's callback failed", callback=repr(self._callback))
-                self._calling = False
-        except StateError as error:
-            log.error("a subscription has ended", reason=str(error))
 
 
 def _endpoint(value: str | Endpoint) -> Endpoint:

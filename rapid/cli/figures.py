@@ -9,6 +9,7 @@ from rapid.errors import RapidError
 from rapid.simulation.conflicts import Conflicts
 from rapid.simulation.costs import Cost
 from rapid.simulation.errors import ScenarioError
+from rapid.simulation.growth import Bootstrap, exponents
 from rapid.simulation.spectrum import PAPER_BOUND, Spectrum
 
 if TYPE_CHECKING:
@@ -86,6 +87,31 @@ def costs(rows: list[Cost], file: Path) -> None:
         panel.set_xlabel("members")
         panel.set_title(title)
         panel.legend()
+    _save(figure, file)
+
+
+def growth(rows: list[Bootstrap], file: Path) -> None:
+    """Time, and what all members send together, over the size, on logarithmic axes."""
+    figure = _figure(10, 3.5)
+    sizes = [row.nodes for row in rows]
+    grown = exponents(rows)
+    for panel, name, title, values in zip(
+        figure.subplots(1, 3),
+        grown,
+        ("virtual seconds", "messages, all together", "MB, all together"),
+        (
+            [row.seconds for row in rows],
+            [row.messages * row.nodes for row in rows],
+            [row.bytes * row.nodes / 1e6 for row in rows],
+        ),
+        strict=True,
+    ):
+        panel.plot(sizes, values, marker="o")
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        _plain_ticks(panel, sizes)
+        panel.set_xlabel("members")
+        panel.set_title(f"{title}: N^{grown[name]:.2f}")
     _save(figure, file)
 
 

@@ -1,4 +1,4 @@
-"""``rapid simulate conflicts``, ``spectrum`` and ``costs``: figures of the paper, measured on this code."""
+"""``rapid simulate conflicts``, ``spectrum``, ``costs``, ``growth``: the paper's figures, of this code."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rapid.protocol.messages import Message
 from rapid.simulation.conflicts import Conflicts, ConflictStudy
 from rapid.simulation.costs import Cost, CostStudy
 from rapid.simulation.errors import ScenarioError
+from rapid.simulation.growth import Bootstrap, GrowthStudy, exponents
 from rapid.simulation.spectrum import PAPER_BOUND, Spectrum, SpectrumStudy
 
 Part = TypeVar("Part")
@@ -212,6 +213,28 @@ def _cost_table(_: CostStudy, rows: list[Cost]) -> str:
     return "One member crashes without a word; until all others agree\n\n" + "\n\n".join(blocks)
 
 
+# -- growth
+
+
+def _growth_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--nodes", type=numbers, default=(100, 300, 1000, 3000, 10_000), metavar="N,...",
+                        help="sizes (100,300,1000,3000,10000; the last takes minutes)")  # fmt: skip
+
+
+def _growth_study(args: argparse.Namespace) -> GrowthStudy:
+    return GrowthStudy(size=encoded_size, nodes=args.nodes, seed=args.seed)
+
+
+def _growth_table(_: GrowthStudy, rows: list[Bootstrap]) -> str:
+    lines = [
+        [str(row.nodes), f"{row.seconds:.2f}", str(row.sizes), f"{row.messages:.1f}", f"{row.bytes:.0f}"]
+        for row in rows
+    ]
+    table = _aligned(["N", "seconds", "sizes", "messages a member", "bytes a member"], lines)
+    grown = ", ".join(f"{name} as N^{exponent:.2f}" for name, exponent in exponents(rows).items())
+    return f"All but one join that one at once; until all see all\n{table}\n\nall together grow: {grown}"
+
+
 # -- what they share
 
 
@@ -225,7 +248,8 @@ def _as_json(study: Any, rows: list[Any]) -> str:
     """The parameters, and a row for each setting."""
     asked = {name: value for name, value in asdict(study).items() if not callable(value)}
     found = [asdict(row) | ({"rate": row.rate} if isinstance(row, Conflicts) else {}) for row in rows]
-    return json.dumps({"parameters": asked, "rows": found})
+    fitted = {"exponents": exponents(rows)} if isinstance(study, GrowthStudy) else {}
+    return json.dumps({"parameters": asked, "rows": found} | fitted)
 
 
 def _sentence(what: str) -> str:
@@ -244,5 +268,9 @@ COMMANDS = {
     "costs": Command(
         "what a view change costs a member at each size: messages and bytes",
         _cost_options, _cost_study, _cost_table, figures.costs,
+    ),
+    "growth": Command(
+        "how the time and the traffic of a bootstrap grow with the number of processes",
+        _growth_options, _growth_study, _growth_table, figures.growth,
     ),
 }  # fmt: skip

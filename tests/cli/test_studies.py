@@ -1,4 +1,4 @@
-"""``rapid simulate conflicts``, ``spectrum`` and ``costs``: what they print, draw and refuse."""
+"""``rapid simulate conflicts``, ``spectrum``, ``costs`` and ``growth``: what they print, draw and refuse."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ SMALL = {
     "conflicts": ("--nodes", "30", "--h", "6,9", "--l", "4,1", "--failed", "2,4", "--repetitions", "2"),
     "spectrum": ("--nodes", "30,20", "--clusters", "3"),
     "costs": ("--nodes", "12,6"),
+    "growth": ("--nodes", "12,6"),
 }
 ALL = pytest.mark.parametrize("study", SMALL)
 
@@ -85,6 +86,24 @@ def test_the_cost_table(rapid_simulate: Run) -> None:
     assert all(40 < row["probing"]["mean_bytes"] / row["probing"]["mean_sent"] < 50 for row in rows)
 
 
+def test_the_growth_table(rapid_simulate: Run) -> None:
+    status, out, _ = rapid_simulate("growth", *SMALL["growth"])
+    assert status == 0
+    found = json.loads(rapid_simulate("growth", *SMALL["growth"], "--json")[1])
+    _, header, *shown, empty, grown = out.splitlines()
+    assert header.split() == ["N", "seconds", "sizes", "messages", "a", "member", "bytes", "a", "member"]
+    assert [line.split() for line in shown] == [
+        [
+            str(row["nodes"]), f"{row['seconds']:.2f}", str(row["sizes"]), f"{row['messages']:.1f}",
+            f"{row['bytes']:.0f}",
+        ]
+        for row in found["rows"]
+    ]  # fmt: skip
+    assert empty == ""
+    for name, exponent in found["exponents"].items():
+        assert f"{name} as N^{exponent:.2f}" in grown
+
+
 @ALL
 def test_json_is_the_same_in_several_processes(study: str, rapid_simulate: Run) -> None:
     alone = rapid_simulate(study, *SMALL[study], "--json", "--seed", "4")
@@ -150,6 +169,8 @@ def test_an_analysis_without_its_extra_says_what_to_install(
         (("costs", "--nodes", "50,,2"), "argument --nodes: '50,,2'"),
         (("costs", "--nodes", "2"), "nodes: 2 members"),
         (("costs", "--jobs", "0"), "argument --jobs: '0'"),
+        (("growth", "--nodes", "7,7"), "nodes: growth takes two sizes at least"),
+        (("growth", "--nodes", "7,1"), "nodes: 1 members"),
         (("nothing",), "invalid choice: 'nothing'"),
     ],
 )
