@@ -11,7 +11,7 @@ from rapid.agent.reports import Report, as_alert, as_report
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import Endpoint
-from rapid.overlay.rings import Ring
+from rapid.overlay.rings import rings_of
 from rapid.standing import State
 from rapid.view import Change, View, ViewChange, ViewsSkipped
 
@@ -93,7 +93,7 @@ class Record:
             return []
         if self._drawn is None or self._drawn[0] is not view:
             place = {endpoint: at for at, endpoint in enumerate(view.endpoints)}
-            rings = [Ring.of(number, self.k, view.endpoints) for number in range(self.k)]
+            rings = rings_of(view.endpoints, self.k)
             self._drawn = view, [[place[endpoint] for endpoint in ring.endpoints] for ring in rings]
         return self._drawn[1]
 

@@ -8,9 +8,9 @@ from functools import cached_property
 import xxhash
 
 from rapid.errors import ConfigurationError
-from rapid.overlay.cut import Cut, feed_member
+from rapid.overlay.cut import Cut, described
 from rapid.overlay.member import ClusterId, Endpoint, Identifier, Member
-from rapid.overlay.rings import Ring, ring_keys
+from rapid.overlay.rings import Ring, ring_keys, rings_of
 
 NEIGHBOURHOODS = 1024
 """Whose observers and subjects are remembered once they were looked up."""
@@ -52,9 +52,7 @@ class Configuration:
             if member.endpoint in by_endpoint:
                 raise ConfigurationError(f"two members at {member.endpoint}")
             by_endpoint[member.endpoint] = member
-        endpoints = sorted(by_endpoint)
-        rings = tuple(Ring.of(number, k, endpoints) for number in range(k))
-        return cls(cluster_id, version, rings, by_endpoint)
+        return cls(cluster_id, version, rings_of(by_endpoint, k), by_endpoint)
 
     @property
     def k(self) -> int:
@@ -76,10 +74,8 @@ class Configuration:
 
     @cached_property
     def digest(self) -> ConfigurationDigest:
-        content = xxhash.xxh3_128(self.cluster_id + self.version.to_bytes(8, "little"))
-        for member in self.members:
-            feed_member(content, member)
-        return ConfigurationDigest(content.digest())
+        name = self.cluster_id + self.version.to_bytes(8, "little")
+        return ConfigurationDigest(xxhash.xxh3_128_digest(name + b"".join(map(described, self.members))))
 
     @cached_property
     def _index(self) -> dict[Endpoint, int]:

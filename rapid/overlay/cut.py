@@ -45,10 +45,9 @@ class Cut:
         content = xxhash.xxh3_128()
         for removal in ordered_removed:
             content.update(b"-left" if removal.left else b"-fail")
-            feed_member(content, Member(removal.endpoint, removal.node_id))
+            content.update(described(Member(removal.endpoint, removal.node_id)))
         for member in ordered_joined:
-            content.update(b"+join")
-            feed_member(content, member)
+            content.update(b"+join" + described(member))
         return cls(ordered_removed, ordered_joined, CutDigest(content.digest()))
 
     @property
@@ -56,11 +55,11 @@ class Cut:
         return len(self.removed) + len(self.joined)
 
 
-def feed_member(content: xxhash.xxh3_128, member: Member) -> None:
-    """Hash one member so that no two different members feed the same bytes."""
+def described(member: Member) -> bytes:
+    """What is hashed of one member: no two different ones, or rows of them, have the same bytes."""
     host = member.endpoint.host.encode()
-    content.update(b"%d:%b:%d:%d:" % (len(host), host, member.endpoint.port, len(member.metadata)))
-    content.update(member.node_id)
+    said = [b"%d:%b:%d:%d:%b" % (len(host), host, member.endpoint.port, len(member.metadata), member.node_id)]
     for key, value in member.metadata.items():
         raw_key, raw_value = key.encode(), value.encode()
-        content.update(b"%d:%b:%d:%b" % (len(raw_key), raw_key, len(raw_value), raw_value))
+        said.append(b"%d:%b:%d:%b" % (len(raw_key), raw_key, len(raw_value), raw_value))
+    return b"".join(said)

@@ -12,24 +12,32 @@ from xxhash import xxh64_intdigest
 
 from rapid.overlay.member import Endpoint
 
-_SPAN = 1 << 64
 _HALF = 1 << 63
-
-
-def ring_key(endpoint: Endpoint, ring: int) -> int:
-    """The place of an endpoint on a ring, a signed 64-bit number.
-
-    ``XXH64(host, seed=ring) * 31 + XXH64(port as int32 little-endian, seed=ring)``, wrapped: the
-    order of the protocol's first implementation, so that rings can be compared with it.
-    """
-    key = xxh64_intdigest(endpoint.host.encode(), ring) * 31
-    key = (key + xxh64_intdigest(pack("<i", endpoint.port), ring)) % _SPAN
-    return key - _SPAN if key >= _HALF else key
+_MASK = (1 << 64) - 1
 
 
 @lru_cache(maxsize=1 << 15)
 def ring_keys(endpoint: Endpoint, k: int) -> tuple[int, ...]:
-    return tuple(ring_key(endpoint, ring) for ring in range(k))
+    """The places of an endpoint on the rings 0 to k - 1, signed 64-bit numbers.
+
+    ``XXH64(host, seed=ring) * 31 + XXH64(port as int32 little-endian, seed=ring)``, wrapped: the
+    order of the protocol's first implementation, so that rings can be compared with it.
+    """
+    parts = zip(_host_parts(endpoint.host, k), _port_parts(endpoint.port, k), strict=True)
+    return tuple([(host + port + _HALF & _MASK) - _HALF for host, port in parts])
+
+
+# many members share their port, or on one machine their host: a part of the key is known then
+@lru_cache(maxsize=1 << 10)
+def _host_parts(host: str, k: int) -> tuple[int, ...]:
+    name = host.encode()
+    return tuple([31 * xxh64_intdigest(name, ring) for ring in range(k)])
+
+
+@lru_cache(maxsize=1 << 10)
+def _port_parts(port: int, k: int) -> tuple[int, ...]:
+    number = pack("<i", port)
+    return tuple([xxh64_intdigest(number, ring) for ring in range(k)])
 
 
 class Ring:
@@ -40,13 +48,6 @@ class Ring:
     def __init__(self, keys: array[int], endpoints: list[Endpoint]) -> None:
         self.keys = keys
         self.endpoints: Sequence[Endpoint] = endpoints
-
-    @classmethod
-    def of(cls, number: int, k: int, endpoints: Iterable[Endpoint]) -> Ring:
-        ordered = sorted(endpoints)
-        keys = [ring_keys(endpoint, k)[number] for endpoint in ordered]
-        places = sorted(range(len(keys)), key=keys.__getitem__)  # stable: equal keys stay by endpoint
-        return cls(array("q", [keys[at] for at in places]), [ordered[at] for at in places])
 
     def place(self, key: int, endpoint: Endpoint) -> int:
         """The index at which the endpoint stands, or would stand."""
@@ -94,3 +95,14 @@ class Ring:
         keys += self.keys[copied:]
         endpoints += self.endpoints[copied:]
         return Ring(keys, endpoints)
+
+
+def rings_of(endpoints: Iterable[Endpoint], k: int) -> tuple[Ring, ...]:
+    """The K rings of these endpoints."""
+    ordered = sorted(endpoints)
+    keys_by_member = [ring_keys(endpoint, k) for endpoint in ordered]
+    rings = []
+    for keys in zip(*keys_by_member, strict=True) if ordered else [()] * k:
+        places = sorted(range(len(keys)), key=keys.__getitem__)  # stable: equal keys stay by endpoint
+        rings.append(Ring(array("q", [keys[at] for at in places]), [ordered[at] for at in places]))
+    return tuple(rings)

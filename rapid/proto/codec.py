@@ -392,13 +392,12 @@ def _unpack_configuration(raw: pb.Snapshot) -> Configuration:
     cluster_id, version = read_identifier(ClusterId, raw.cluster_id), read_version(raw.version)
     members = [values.read_member(member) for member in bounded(raw.members, MEMBERS_LIMIT)]
     try:
-        # the digest does not tell how many rings there are: one is enough to compare it
-        named = Configuration.of(cluster_id, version, members, 1)
+        configuration = Configuration.of(cluster_id, version, members, raw.k)
     except ConfigurationError as error:
         raise WireError(CONFIGURATION) from error
-    if not named.size or not version or named.digest != digest:
+    if not members or not version or configuration.digest != digest:
         raise WireError(CONFIGURATION)
-    return Configuration.of(cluster_id, version, members, raw.k)
+    return configuration
 
 
 def _pack_refounded(message: Refounded) -> pb.Refounded:

@@ -16,7 +16,7 @@ from rapid.overlay import rings as rings_module
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
-from rapid.overlay.rings import Ring, ring_key
+from rapid.overlay.rings import ring_keys, rings_of
 
 CLUSTER = ClusterId(b"c" * 16)
 K = 10
@@ -37,7 +37,8 @@ def of(members: list[Member], version: int = 1, k: int = K) -> Configuration:
 
 def slow_ring(members: list[Member], number: int) -> list[Endpoint]:
     """The obvious oracle: sort by the key, then by the endpoint."""
-    return sorted((m.endpoint for m in members), key=lambda endpoint: (ring_key(endpoint, number), endpoint))
+    endpoints = [m.endpoint for m in members]
+    return sorted(endpoints, key=lambda endpoint: (ring_keys(endpoint, K)[number], endpoint))
 
 
 def assert_same(found: Configuration, expected: Configuration) -> None:
@@ -266,15 +267,15 @@ def check_ties(key: Callable[[Endpoint], int], data: st.DataObject) -> None:
 def test_a_ring_of_colliding_places_is_in_the_order_of_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rings_module, "ring_keys", lambda endpoint, k: (0,) * k)
     unordered = [Endpoint("h", port) for port in (3, 1, 2)]
-    assert list(Ring.of(0, 1, unordered).endpoints) == sorted(unordered)
+    assert list(rings_of(unordered, 1)[0].endpoints) == sorted(unordered)
 
 
 def test_a_ring_is_not_changed_by_its_successors() -> None:
-    ring = Ring.of(0, 1, [member(number).endpoint for number in range(5)])
+    (ring,) = rings_of([member(number).endpoint for number in range(5)], 1)
     keys, endpoints = ring.keys[:], list(ring.endpoints)
     first = (ring.keys[0], ring.endpoints[0])
     ring.changed([first], [])
-    ring.changed([], [(ring_key(member(9).endpoint, 0), member(9).endpoint)])
+    ring.changed([], [(ring_keys(member(9).endpoint, 1)[0], member(9).endpoint)])
     assert ring.keys == keys
     assert ring.endpoints == endpoints
 

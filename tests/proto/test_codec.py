@@ -233,19 +233,3 @@ def test_what_does_not_fit_is_rejected_with_its_reason(message: pb.Message, reas
     with pytest.raises(WireError) as caught:
         decode(message.SerializeToString(), ME)
     assert caught.value.reason == reason
-
-
-def test_a_wrong_digest_is_found_before_all_rings_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    rings: list[int] = []
-    of = Configuration.of
-
-    def counted(cluster_id: ClusterId, version: int, members: list[Member], k: int) -> Configuration:
-        rings.append(k)
-        return of(cluster_id, version, members, k)
-
-    good, bad = snapshot(k=32), snapshot(k=32, digest=b"d" * 16)
-    monkeypatch.setattr(Configuration, "of", counted)
-    assert refusal(lambda: decode(bad.SerializeToString(), ME)) == "configuration"
-    assert rings == [1]
-    decode(good.SerializeToString(), ME)
-    assert rings == [1, 1, 32]

@@ -117,10 +117,10 @@ only_one_classic_round = agreeing_by(OneClassicRound)
 def value_without_node_ids(plant: pytest.MonkeyPatch) -> None:
     """A cut is named by the addresses alone."""
 
-    def feed(content: Any, member: Member) -> None:
-        content.update(repr((member.endpoint, sorted(member.metadata.items()))).encode())
+    def described(member: Member) -> bytes:
+        return repr((member.endpoint, sorted(member.metadata.items()))).encode()
 
-    plant.setattr(cuts, "feed_member", feed)
+    plant.setattr(cuts, "described", described)
 
 
 # -- detection
