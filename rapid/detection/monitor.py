@@ -30,8 +30,9 @@ CROWD = 30
 """Members that may come in at once without any delay ..."""
 CROWD_PACE = 100
 """... and how many more for each interval that their first probes wait ..."""
-CROWD_LIMIT = 2.0
-"""... and how many intervals at most. They open all connections, and the news should be there first."""
+CROWD_LIMIT = 10.0
+"""... and how many intervals at most. They open all connections, and the news should be there first: where
+many processes share a machine, those that have it would keep the others from it."""
 IDLE, ASKED, ASKED_TWICE = range(3)
 """An edge rests; or waits for an answer, after the first message of a probe, or the second."""
 
@@ -40,7 +41,7 @@ class Edge:
     """One subject and the rings on which it is watched."""
 
     __slots__ = (
-        "acked", "at", "failed_by", "grace", "judge", "outcomes", "passed", "phase", "refusing", "replaced",
+        "acked", "at", "failed_by", "grace", "judge", "outcomes", "passed", "phase", "replaced",
         "rings", "sent_at", "sequence", "streak", "subject",
     )  # fmt: skip
 
@@ -61,8 +62,6 @@ class Edge:
         """The subject has acknowledged this probe."""
         self.passed = False
         """The application's own check of this probe has succeeded; or there is none."""
-        self.refusing = False
-        """The last word on this subject is its host's, that the process is gone."""
         self.replaced = False
         """Another process answers at the subject's address: this one is gone for certain."""
         self.failed_by = Ground.UNSTATED
@@ -196,26 +195,15 @@ class Monitor:
             self._fail(edge, edge.missing, now)
 
     def refused(self, endpoint: Endpoint, now: float) -> None:
-        """The host answered that no such process listens, or a connection to it was reset.
-
-        Processes seldom go alone: the first time, the other subjects are asked at once, so that those
-        that went together are reported together. Not with each retry: it would multiply the probes.
-        """
+        """The host answered that no such process listens, or a connection to it was reset."""
         self._notice_stall(now)
         edge = self.edges.get(endpoint)
         if edge is None:
             return
-        first = not edge.refusing
         if edge.phase != IDLE:
             self._fail(edge, Ground.REFUSED, now)
-        else:
-            edge.refusing = True
-            if not edge.faulty:
-                self.hurry(endpoint, now)
-        if first:
-            for other in self.edges:
-                if other != endpoint:
-                    self.hurry(other, now)
+        elif not edge.faulty:
+            self.hurry(endpoint, now)
 
     def hurry(self, endpoint: Endpoint, now: float) -> None:
         """Probe this subject as soon as the retry interval allows."""
@@ -258,7 +246,6 @@ class Monitor:
 
     def _conclude(self, edge: Edge, now: float) -> None:
         if edge.acked and edge.passed:
-            edge.refusing = False
             edge.grace = 0
             edge.streak += 1
             interval = self._settings.probe_interval
@@ -276,7 +263,7 @@ class Monitor:
     def _fail(self, edge: Edge, ground: Ground, now: float) -> None:
         settings = self._settings
         steady, edge.streak = edge.streak >= STEADY, 0
-        edge.refusing = refused = ground is Ground.REFUSED
+        refused = ground is Ground.REFUSED
         if refused or not edge.grace:
             edge.failed_by = ground
             edge.record(False, now, settings.probe_interval)

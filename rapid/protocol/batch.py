@@ -11,6 +11,10 @@ ALONE = 3
 """Times ``batch_limit`` that joins wait for each other at a member that is alone: a crowd that comes in at
 once is far cheaper than in parts, of which the first has the members at work while the next one knocks.
 Where there are several members, what one of them reports late holds up the others."""
+CROWD = 50
+"""Joins for which it is one time more: the crowd is let in once it comes more slowly than that ..."""
+ALONE_LIMIT = 20
+"""... and so many times at most."""
 
 
 class AlertBatch:
@@ -21,7 +25,7 @@ class AlertBatch:
 
     def __init__(self, settings: Settings, *, alone: bool = False) -> None:
         self._settings = settings
-        self._limit = settings.batch_limit * (ALONE if alone else 1)
+        self._alone = alone
         self._alerts: list[Alert] = []
         self._first = inf
         self.due = inf
@@ -48,4 +52,5 @@ class AlertBatch:
         return alerts
 
     def _extend(self, quiet: float, now: float) -> None:
-        self.due = min(self._first + self._limit, now + quiet)
+        times = min(ALONE + len(self._alerts) / CROWD, ALONE_LIMIT) if self._alone else 1
+        self.due = min(self._first + times * self._settings.batch_limit, now + quiet)

@@ -35,6 +35,8 @@ PROPOSALS = 1024
 """Proposals that peers may make; of more, those that a coordinator has picked, as many again."""
 PROPOSALS_ROOM = 64 * 1024 * 1024
 """Bytes for these; as many again for those that a coordinator has picked."""
+TURNS = 8
+"""Coordinators that have a turn each; of the others about as many begin in the time of one turn."""
 OWN_JOINERS = 1 << 15
 """Joiners that this member itself reports in one epoch."""
 
@@ -150,6 +152,7 @@ class Epoch:
             if 2 * down > self._settings.k and self._quorum_at == inf:
                 # most of what this member observes is silent: it may be with a few, and learn of little
                 self._quorum_at = now + self._settings.quorum_timeout
+                self._levelling.forget()
                 self._levelling.begin(now)
         self.batch.add(Alert(self._me, subject, status, rings & ~said, ground), now)
 
@@ -354,8 +357,13 @@ class Epoch:
         """Until the next round: staggered by turn, then longer each time, with jitter."""
         delay = self._settings.fallback_delay
         growth: float = min(2.0**self._recoveries, 16.0)
-        turn = min(self._turn(), 8) + self._rng.random()
-        return delay * growth + turn * self._settings.fallback_stagger * growth
+        turn = self._turn()
+        if turn < TURNS:
+            later = turn + self._rng.random()
+        else:
+            # not all in one moment: each round makes every member speak
+            later = TURNS + self._rng.random() * max(1.0, self.configuration.size / TURNS)
+        return delay * growth + later * self._settings.fallback_stagger * growth
 
     def _postpone_recovery(self, now: float) -> None:
         """Another coordinator is at work: give its round the time of one."""

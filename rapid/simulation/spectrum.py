@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
+from statistics import fmean
 from typing import NamedTuple
 
 from rapid.overlay.expander import expansion
@@ -76,7 +77,7 @@ class SpectrumStudy:
             Spectrum(
                 nodes,
                 len(ratios),
-                sum(ratios) / len(ratios),
+                fmean(ratios),
                 min(ratios),
                 max(ratios),
                 sum(ratio >= PAPER_BOUND for ratio in ratios),

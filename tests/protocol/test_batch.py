@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
+
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.member import Member, NodeId
-from rapid.protocol.batch import ALONE, AlertBatch
+from rapid.protocol.batch import ALONE, ALONE_LIMIT, CROWD, AlertBatch
 from rapid.settings import Settings
 
 from .harness import at
@@ -16,10 +18,10 @@ GONE, JOINER = Member(at(1), NodeId(b"g" * 16)), Member(at(2), NodeId(b"j" * 16)
 DOWN, UP = Alert(at(0), GONE, Status.DOWN, 1), Alert(at(0), JOINER, Status.UP, 1)
 
 
-def leaves(alert: Alert, every: float, *, alone: bool = False) -> float:
+def leaves(alert: Alert, every: float, *, alone: bool = False, turns: int = 1000) -> float:
     """When a batch leaves to which such an alert is added again and again."""
     batch, turn = AlertBatch(SETTINGS, alone=alone), 0
-    while batch.due > turn * every and turn < 1000:
+    while batch.due > turn * every and turn < turns:
         batch.add(alert, turn * every)
         turn += 1
     return round(batch.due, 3)
@@ -50,5 +52,20 @@ def test_a_trickle_does_not_hold_alerts_up() -> None:
     assert leaves(UP, every=0.01) == SETTINGS.batch_limit
 
 
-def test_a_member_that_is_alone_waits_longer_for_a_crowd() -> None:
-    assert leaves(UP, every=0.01, alone=True) == ALONE * SETTINGS.batch_limit
+def test_a_member_that_is_alone_waits_longer_for_others() -> None:
+    assert leaves(DOWN, every=0.09, alone=True) == pytest.approx(ALONE * SETTINGS.batch_limit, rel=0.2)
+    assert leaves(DOWN, every=0.09, alone=True) > ALONE * SETTINGS.batch_limit
+
+
+def test_a_member_that_is_alone_waits_for_a_crowd_while_that_comes_in() -> None:
+    """So fast that in parts it would be three views or more."""
+    batch = AlertBatch(SETTINGS, alone=True)
+    pace = SETTINGS.batch_limit / CROWD
+    for turn in range(10 * CROWD):
+        assert batch.due > turn * pace
+        batch.add(UP, turn * pace)
+    assert batch.due == pytest.approx((10 * CROWD - 1) * pace + SETTINGS.batch_quiet)
+
+
+def test_no_crowd_holds_joins_up_for_ever() -> None:
+    assert leaves(UP, every=0.001, alone=True, turns=20_000) == ALONE_LIMIT * SETTINGS.batch_limit

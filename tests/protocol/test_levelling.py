@@ -7,6 +7,8 @@ from random import Random
 
 import pytest
 
+from rapid.detection.alert import Status
+from rapid.detection.cut_detector import ring_bits
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.protocol.levelling import Levelling
@@ -15,6 +17,7 @@ from rapid.protocol.node import Node
 from rapid.settings import Settings
 
 from .harness import Net, agree
+from .invented import epoch_of
 
 SETTINGS = Settings(k=3, h=3, l=1, everyone_limit=1)
 
@@ -116,3 +119,19 @@ def test_who_was_not_drawn_does_not_count_nor_who_was_long_ago() -> None:
     assert not room.levelling.silence
     room.levelling.forget()
     assert room.levelling.silence
+
+
+def test_who_answered_before_all_fell_silent_does_not_count() -> None:
+    """A member that is cut off while classic rounds are under way has heard from others a moment ago."""
+    net = Net()
+    node = net.form(12)[0]
+    mine = epoch_of(node)
+    for endpoint in mine.configuration.endpoints:
+        mine._levelling._drawn[endpoint] = True
+    assert not mine._levelling.silence
+    observed = mine.configuration.subjects(node.member.endpoint)
+    for subject in dict.fromkeys(observed):
+        member = mine.configuration.member(subject)
+        assert member is not None
+        mine.alert(member, Status.DOWN, ring_bits(observed, subject), net.now)
+    assert mine._levelling.silence
