@@ -34,6 +34,8 @@ QUEUE_ROOM = 2 * MESSAGE_LIMIT
 """Bytes that may wait for one peer; beyond it the oldest is dropped, as beyond the queue's limit."""
 DIAL = 5.0
 """Seconds that opening a stream may take: giving up sooner turns a busy machine into a busier one."""
+DIAL_BUSY = 20.0
+"""The same, where the last try came to nothing though somebody listens: to begin again takes that longer."""
 KNOCK = 1.0
 """Seconds that a plain connection is tried first to a peer whose last stream failed."""
 REOPEN = 0.05
@@ -244,8 +246,8 @@ class OutboundStream(Stream):
         if self._failed_at is not None:
             if (pause := self._failed_at + REOPEN - loop.time()) > 0:
                 await asyncio.sleep(pause)
-            if await _is_refused(self.endpoint):
-                raise ConnectionRefusedError
+            if await _listens(self.endpoint):
+                patience = max(DIAL_BUSY, patience)
         self._channel = self._transport.dial(
             self.endpoint,
             [
@@ -317,8 +319,11 @@ class OutboundStream(Stream):
         self._transport.stream_failed(self, refused, trouble or _explained(details))
 
 
-async def _is_refused(endpoint: Endpoint) -> bool:
-    """Whether nobody listens at this address: to find out by gRPC takes twice the CPU."""
+async def _listens(endpoint: Endpoint) -> bool:
+    """Whether somebody does for certain. ConnectionRefusedError when nobody does.
+
+    To find out by gRPC takes twice the CPU.
+    """
     try:
         version = ipaddress.ip_address(endpoint.host).version
     except ValueError:
@@ -330,10 +335,10 @@ async def _is_refused(endpoint: Endpoint) -> bool:
             async with asyncio.timeout(KNOCK):
                 await asyncio.get_running_loop().sock_connect(knock, tuple(endpoint))
         except ConnectionRefusedError:
-            return True
+            raise
         except OSError:  # silence among them: gRPC has its own patience, and words
             return False
-    return False
+    return True
 
 
 def _explained(details: str) -> str:

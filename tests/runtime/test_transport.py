@@ -125,6 +125,38 @@ async def test_a_peer_that_accepts_and_says_nothing_is_silent() -> None:
 
 
 @on_reactor
+async def test_a_peer_that_listens_and_is_busy_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a machine with too much to do would do it all again, and no stream would ever open."""
+    monkeypatch.setattr(streams, "DIAL", 0.2)
+    async with peer() as b, peer(settings=Settings.local()) as a:
+        too_late = 5 * max(streams.DIAL, a.transport.settings.probe_interval)
+        pipes: set[asyncio.Task[None]] = set()
+
+        async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError):
+                while data := await reader.read(65536):
+                    writer.write(data)
+            writer.close()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(too_late)
+            there, back = await asyncio.open_connection(*b.me)
+            for way in (pipe(reader, back), pipe(there, writer)):
+                pipes.add(asyncio.create_task(way))
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        busy = Endpoint(*server.sockets[0].getsockname())
+        a.say(busy)
+        await until(lambda: a.failures)
+        assert not b.messages
+        a.say(busy)
+        await until(lambda: b.messages)
+        assert a.failures == [(busy, False)]
+        server.close()
+    await asyncio.wait(pipes)
+
+
+@on_reactor
 async def test_a_port_in_use_is_a_clear_error() -> None:
     async with peer() as a:
         with pytest.raises(BindError, match=f"cannot listen on {a.me}.*in use"):
