@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from rapid.agent.configuration import BASES, KINDS, SEEDS, Configuration
-from rapid.errors import SettingsError
+from rapid.errors import MetadataError, SettingsError
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -62,6 +62,18 @@ def configures(variable: str) -> bool:
     return prefix == PREFIX and (field in Configuration.__dataclass_fields__ or name == "CONFIG")
 
 
+def written_in(problem: Exception, arguments: Mapping[str, Any], file: str | None = None) -> str:
+    """Where a value that was read, and makes no sense, is from: a variable or a file, else nothing.
+
+    ``problem`` is what :meth:`Configuration.cluster` or :meth:`Configuration.admin_at` raised.
+    """
+    if not isinstance(problem, SettingsError | MetadataError):
+        return ""
+    field = problem.field if isinstance(problem, SettingsError) else "metadata"
+    path = ["settings", field] if field in KINDS else [field]
+    return _where(path, arguments, file or os.environ.get(FILE)) or ""
+
+
 def _read(file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
@@ -102,7 +114,13 @@ def _model(written: dict[str, Any]) -> type[BaseSettings]:
             found = super().__call__()
             # a table is merged with those of the other sources; what is none is told by the validation
             with suppress(KeyError, ValueError):
+                single = f"{PREFIX}metadata{NESTED}".lower()
                 found["metadata"] = _pairs(found["metadata"])
+                found["metadata"] |= {
+                    name.removeprefix(single): value
+                    for name, value in self.env_vars.items()
+                    if name.startswith(single)
+                }
             return _without_other_seeds(found, self.current_state)
 
     class File(InitSettingsSource):
@@ -160,17 +178,18 @@ def _explained(invalid: ValidationError, arguments: Mapping[str, Any], file: str
         problem = f"no such field; there are {', '.join(there)}"
     else:
         problem = first["msg"].removeprefix("Value error, ")
-        if name != "admin_token":
+        if name != "admin_token" and first["type"] != "value_error":  # what we raise says it itself
             problem += f", not {first['input']!r}"
-    return SettingsError(name, f"{problem} ({_where(path, arguments, file)})")
+    return SettingsError(name, f"{problem} ({_where(path, arguments, file) or 'an argument'})")
 
 
-def _where(path: list[str], arguments: Mapping[str, Any], file: str | None) -> str:
+def _where(path: list[str], arguments: Mapping[str, Any], file: str | None) -> str | None:
+    """The variable or the file that a field's value is from; None for an argument."""
     variables = [f"{PREFIX}{NESTED.join(path[:depth])}".upper() for depth in range(len(path), 0, -1)]
     set_ones = [name for name in os.environ if name.upper() in variables]
     given: Any = arguments
     for part in path:
         given = given.get(part) if isinstance(given, Mapping) else None
     if given is not None:
-        return "an argument"
-    return set_ones[0] if set_ones else str(file)
+        return None
+    return set_ones[0] if set_ones else file

@@ -17,7 +17,7 @@ from typing import Any
 
 from rapid.agent.configuration import BASES, KINDS, Configuration
 from rapid.agent.reports import Report, as_text
-from rapid.agent.sources import configured
+from rapid.agent.sources import configured, written_in
 from rapid.errors import EndpointError, MetadataError, RapidError, SettingsError, StateError
 from rapid.log import configured_by
 
@@ -158,12 +158,17 @@ def run(args: argparse.Namespace) -> int:
     configured_by(_configure_log)
     report = _print_json if args.json else _print_text
     try:
-        configuration = configured(given(args), args.config)
-        from rapid.agent.service import Agent
+        arguments = given(args)
+        configuration = configured(arguments, args.config)
+    except (MetadataError, SettingsError) as problem:
+        return _fail(problem, 2)
+    from rapid.agent.service import Agent
 
+    try:
         agent = Agent(configuration, report)
     except (EndpointError, MetadataError, SettingsError) as problem:
-        return _fail(problem, 2)
+        source = written_in(problem, arguments, args.config)
+        return _fail(f"{problem} ({source})" if source else problem, 2)
     _wait_for_a_turn()
     if args.tether and not args.wait:
         _on_a_thread(_outlive_nobody)

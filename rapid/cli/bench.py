@@ -6,13 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
+INSTALL = "pip install --editable '.[bench]'"
 _ROOT = Path(__file__).parents[2]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rapid bench``. Ends with status 2 outside a source tree."""
     if not (_ROOT / "benchmarks" / "command.py").is_file():
-        parser.exit(2, "rapid bench: the benchmarks are not installed; run it in a checkout of the sources\n")
+        parser.exit(2, f"rapid bench: the benchmarks are not installed; in a checkout, {INSTALL}\n")
     if str(_ROOT) not in sys.path:
         sys.path.insert(0, str(_ROOT))
     from benchmarks import command

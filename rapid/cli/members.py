@@ -28,7 +28,8 @@ def as_text(view: remote.Answer) -> str:
     """A line for each member, and one for the view."""
     members = view["members"]
     width = max((len(member["endpoint"]) for member in members), default=0)
-    lines = [f"cluster {view['cluster_id']}, view {view['version']}, {view['size']} members"]
+    many = "s" * (len(members) != 1)
+    lines = [f"cluster {view['cluster_id']}, view {view['version']}, {view['size']} member{many}"]
     for member in members:
         metadata = " ".join(f"{key}={value}" for key, value in member["metadata"].items())
         lines.append(f"{member['endpoint']:<{width}}  {member['node_id']}  {metadata}".rstrip())

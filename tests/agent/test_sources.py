@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from rapid import Settings, SettingsError
+from rapid import MetadataError, Settings, SettingsError
 from rapid.agent.configuration import Configuration
-from rapid.agent.sources import configured, configures
+from rapid.agent.sources import configured, configures, written_in
 
 pytest.importorskip(
     "pydantic_settings", reason="the package pydantic-settings, which reads files and variables, is missing"
@@ -125,6 +125,13 @@ def test_the_first_source_that_names_seeds_says_how(
     assert [(name, value) for name, value in ways.items() if value] == [found]
 
 
+def test_one_pair_of_metadata_adds_to_the_others_of_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPID_METADATA", "role=cache,zone=a")
+    monkeypatch.setenv("RAPID_METADATA__RACK", "r=1")
+    monkeypatch.setenv("RAPID_METADATA__ZONE", "b")
+    assert configured({}).metadata == {"role": "cache", "zone": "b", "rack": "r=1"}
+
+
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Configuration)])
 def test_every_field_has_a_variable(name: str) -> None:
     assert configures(f"RAPID_{name.upper()}")
@@ -175,6 +182,47 @@ def test_a_bad_field_of_the_file_is_named(tmp_path: Path, text: str, error: str)
         configured({}, path)
     assert str(problem.value).startswith(error)
     assert str(problem.value).endswith(f"({path})")
+
+
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "value", "argument"),
+    [
+        ('cluster_id = "zz"', "RAPID_CLUSTER_ID", "zz", {"cluster_id": "zz"}),
+        ('seeds = ["a"]', "RAPID_SEEDS", "a", {"seeds": ("a",)}),
+        ("[settings]\nwindow = 0", "RAPID_SETTINGS__WINDOW", "0", {"settings": {"window": 0}}),
+        (f'[metadata]\nrole = "{LONG}"', "RAPID_METADATA", f"role={LONG}", {"metadata": {"role": LONG}}),
+    ],
+    ids=["cluster_id", "seeds", "window", "metadata"],
+)
+def test_a_value_that_makes_no_sense_is_traced(
+    text: str,
+    variable: str,
+    value: str,
+    argument: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = file(tmp_path, text)
+
+    def traced(arguments: dict[str, Any]) -> str:
+        with pytest.raises((SettingsError, MetadataError)) as problem:
+            configured({"listen": "a:1"} | arguments, path).cluster()
+        return written_in(problem.value, arguments, path)
+
+    assert traced({}) == path
+    assert traced(argument) == ""
+    monkeypatch.setenv(variable, value)
+    assert traced({}) == variable
+    assert traced(argument) == ""
+
+
+def test_a_value_that_is_missing_is_from_nowhere() -> None:
+    with pytest.raises(SettingsError) as problem:
+        configured({}).cluster()
+    assert written_in(problem.value, {}) == ""
 
 
 def test_a_token_of_the_wrong_kind_is_not_shown(tmp_path: Path) -> None:
