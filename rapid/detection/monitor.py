@@ -30,7 +30,7 @@ CROWD = 30
 """Members that may come in at once without any delay ..."""
 CROWD_PACE = 100
 """... and how many more for each interval that their first probes wait ..."""
-CROWD_LIMIT = 10.0
+CROWD_LIMIT = 5.0
 """... and how many intervals at most. They open all connections, and the news should be there first: where
 many processes share a machine, those that have it would keep the others from it."""
 IDLE, ASKED, ASKED_TWICE = range(3)

@@ -135,7 +135,7 @@ class CostStudy:
         world.add_members(nodes)
         world.start()
         world.expect_agreement(scenarios.BOOT)
-        world.run(3.0)
+        world.run(scenarios.QUIET)
         crashed = scenarios.some(world, 1)
         meter.running = True
         world.crash(crashed, silent=True)

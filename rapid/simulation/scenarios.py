@@ -28,6 +28,8 @@ class Sized(Protocol):
 
 BOOT = 30.0
 """Virtual seconds in which any number of members must have formed a cluster."""
+QUIET = 12.0
+"""And after which all of them probe at the pace of a quiet cluster, with default settings."""
 
 
 def formed(n: int, seed: int, settings: Settings | None = None, *, rejoin: bool = True) -> World:

@@ -26,6 +26,7 @@ def cost(nodes: int, seed: int = 1) -> Cost:
 
 def test_as_many_messages_as_the_world_sees() -> None:
     world = scenarios.formed(30, 4)
+    world.run(scenarios.QUIET - 3.0)
     (crashed,) = scenarios.some(world, 1)
     changes: Counter[Endpoint] = Counter()
     probes: Counter[Endpoint] = Counter()
