@@ -76,7 +76,8 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
         help="between two things that are done to a cluster (%(default)g)")  # fmt: skip
     add("--window", type=float, default=60.0, metavar="SECONDS",
         help="how long idle measures (%(default)g)")  # fmt: skip
-    add("--part", type=float, default=0.1, metavar="SHARE", help="how many crash kills (%(default)g)")
+    add("--part", type=float, default=0.1, metavar="SHARE",
+        help="how many crash kills and freeze stops (%(default)g)")  # fmt: skip
     add("--fault", type=float, default=80.0, metavar="SECONDS",
         help="how long loss and flipflop last (%(default)g)")  # fmt: skip
     add("--period", type=float, default=20.0, metavar="SECONDS",

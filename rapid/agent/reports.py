@@ -99,7 +99,8 @@ def _told(report: Report) -> str:
         case {"event": "alerts", "alerts": alerts}:
             return f"alerts: {_of_each_subject(alerts)}"
         case {"event": event}:
-            rest = ", ".join(f"{key} {value}" for key, value in report.items() if key not in ("t", "event"))
+            known = [(key, value) for key, value in report.items() if value is not None]
+            rest = ", ".join(f"{key} {value}" for key, value in known if key not in ("t", "event"))
             return f"{event}{': ' * bool(rest)}{rest}"
         case _:
             raise ValueError(f"{report!r} is no report")
