@@ -15,6 +15,9 @@ CROWD = 50
 """Joins for which it is one time more: the crowd is let in once it comes more slowly than that ..."""
 ALONE_LIMIT = 20
 """... and so many times at most."""
+ALONE_QUIET = 3
+"""Times ``batch_quiet`` that it waits there for one that is known to be on its way: on a busy machine that
+takes long, and then everyone else is to be let in by a second view."""
 
 
 class AlertBatch:
@@ -43,7 +46,7 @@ class AlertBatch:
     def expect_more(self, now: float) -> None:
         """Another join is on its way here: what waits, waits for it too."""
         if self._alerts:
-            self._extend(self._settings.batch_quiet, now)
+            self._extend(self._settings.batch_quiet * (ALONE_QUIET if self._alone else 1), now)
 
     def take(self) -> list[Alert]:
         """The alerts to send now; the batch is empty after."""

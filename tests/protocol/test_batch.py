@@ -8,7 +8,7 @@ import pytest
 
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.member import Member, NodeId
-from rapid.protocol.batch import ALONE, ALONE_LIMIT, CROWD, AlertBatch
+from rapid.protocol.batch import ALONE, ALONE_LIMIT, ALONE_QUIET, CROWD, AlertBatch
 from rapid.settings import Settings
 
 from .harness import at
@@ -69,3 +69,12 @@ def test_a_member_that_is_alone_waits_for_a_crowd_while_that_comes_in() -> None:
 
 def test_no_crowd_holds_joins_up_for_ever() -> None:
     assert leaves(UP, every=0.001, alone=True, turns=20_000) == ALONE_LIMIT * SETTINGS.batch_limit
+
+
+def test_a_member_that_is_alone_waits_longer_for_one_that_is_on_its_way() -> None:
+    batch = AlertBatch(SETTINGS, alone=True)
+    batch.add(UP, 0.0)
+    batch.expect_more(0.0)
+    assert batch.due == pytest.approx(ALONE_QUIET * SETTINGS.batch_quiet)
+    batch.add(UP, 0.2)
+    assert batch.due == pytest.approx(0.2 + SETTINGS.batch_quiet), "it has come"
