@@ -87,7 +87,7 @@ class Cluster:
         if is_wildcard((self._advertise or self._listen).host):
             raise EndpointError(
                 f"{self._advertise or self._listen}: other members cannot reach this address; "
-                "give the one that they can to advertise"
+                "advertise the one that they can"
             )
         self._seeds = seeds if callable(seeds) else as_seeds(seeds)
         self._metadata = checked_metadata(metadata or {})

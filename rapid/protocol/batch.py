@@ -11,7 +11,7 @@ ALONE = 3
 """Times ``batch_limit`` that joins wait for each other at a member that is alone: a crowd that comes in at
 once is far cheaper than in parts, of which the first has the members at work while the next one knocks.
 Where there are several members, what one of them reports late holds up the others."""
-CROWD = 50
+ALONE_PACE = 50
 """Joins for which it is one time more: the crowd is let in once it comes more slowly than that ..."""
 ALONE_LIMIT = 20
 """... and so many times at most."""
@@ -55,5 +55,5 @@ class AlertBatch:
         return alerts
 
     def _extend(self, quiet: float, now: float) -> None:
-        times = min(ALONE + len(self._alerts) / CROWD, ALONE_LIMIT) if self._alone else 1
+        times = min(ALONE + len(self._alerts) / ALONE_PACE, ALONE_LIMIT) if self._alone else 1
         self.due = min(self._first + times * self._settings.batch_limit, now + quiet)

@@ -362,7 +362,7 @@ class Epoch:
             later = turn + self._rng.random()
         else:
             # not all in one moment: each round makes every member speak
-            later = TURNS + self._rng.random() * max(1.0, self.configuration.size / TURNS)
+            later = TURNS + self._rng.random() * (self.configuration.size / TURNS)
         return delay * growth + later * self._settings.fallback_stagger * growth
 
     def _postpone_recovery(self, now: float) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.member import Member, NodeId
-from rapid.protocol.batch import ALONE, ALONE_LIMIT, ALONE_QUIET, CROWD, AlertBatch
+from rapid.protocol.batch import ALONE, ALONE_LIMIT, ALONE_PACE, ALONE_QUIET, AlertBatch
 from rapid.settings import Settings
 
 from .harness import at
@@ -60,11 +60,11 @@ def test_a_member_that_is_alone_waits_longer_for_others() -> None:
 def test_a_member_that_is_alone_waits_for_a_crowd_while_that_comes_in() -> None:
     """So fast that in parts it would be three views or more."""
     batch = AlertBatch(SETTINGS, alone=True)
-    pace = SETTINGS.batch_limit / CROWD
-    for turn in range(10 * CROWD):
+    pace = SETTINGS.batch_limit / ALONE_PACE
+    for turn in range(10 * ALONE_PACE):
         assert batch.due > turn * pace
         batch.add(UP, turn * pace)
-    assert batch.due == pytest.approx((10 * CROWD - 1) * pace + SETTINGS.batch_quiet)
+    assert batch.due == pytest.approx((10 * ALONE_PACE - 1) * pace + SETTINGS.batch_quiet)
 
 
 def test_no_crowd_holds_joins_up_for_ever() -> None:
