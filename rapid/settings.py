@@ -26,7 +26,8 @@ class Settings:
     failures: int = 4
     """An edge is faulty when this many of the last ``window`` probes failed (the paper: 40 % of 10)."""
     batch_quiet: float = 0.1
-    """Alerts leave together once none was added for this long ..."""
+    """Alerts leave together once none was added for this long (half as long for the first joins where a
+    member is alone) ..."""
     batch_limit: float = 0.5
     """... and at the latest this long after the first; three times as long where a member is alone."""
     join_quiet: float = 0.02

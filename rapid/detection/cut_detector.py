@@ -74,7 +74,11 @@ class CutDetector:
         self._tallies: dict[Process, Tally] = {}
         self._unstable: dict[Process, None] = {}
         self._stable: dict[Process, None] = {}
+        self._inferred: dict[Process, None] = {}
+        """Those of which something was inferred."""
         self._restless: list[Tally] = []
+        self._reported: dict[Endpoint, int] = {}
+        """On how many rings a member was reported as failed, by others' words and not by inference."""
         self._failing: dict[Endpoint, None] = {}
         """The members at or past the low watermark."""
         self._changed = False
@@ -141,6 +145,8 @@ class CutDetector:
         if not new:
             return None
         tally.rings |= new
+        if not up:
+            self._reported[process[0]] = (tally.rings & ~tally.leaving).bit_count()
         self._changed = True
         self._place(process, tally)
         return Alert(alert.observer, tally.subject, alert.status, new, alert.ground)
@@ -189,8 +195,15 @@ class CutDetector:
         said = tally.accusers
         return len(said) > 1 or len(said) == len(set(tally.watchers))
 
+    def credible(self, tally: Tally) -> bool:
+        """Whether to act on these reports though they are not enough yet; see :meth:`doubt`.
+
+        Of a member more than one observer must say so, and on ``l`` rings such as are reported on fewer.
+        """
+        return self.corroborated(tally) and self._stands(tally)
+
     def doubt(self, tally: Tally) -> None:
-        """A single observer's word has found no other for so long: it counts no more until it does."""
+        """These reports have found no others for so long: they count no more until they do."""
         tally.doubted = self._changed = True
         self._place((tally.subject.endpoint, tally.subject.node_id), tally)
 
@@ -207,6 +220,11 @@ class CutDetector:
         return bool(self._unstable) and any(not self._tallies[process].up for process in self._stable)
 
     @property
+    def changing(self) -> bool:
+        """Whether any subject is unstable or stable: there will be another configuration before long."""
+        return bool(self._unstable or self._stable)
+
+    @property
     def empty(self) -> bool:
         return not self._tallies
 
@@ -218,7 +236,7 @@ class CutDetector:
         return self._proposal
 
     def _proposed(self) -> Cut | None:
-        if self._unstable and self._failing:
+        if self._failing:
             self._infer()
         if self._blocked() or not self._stable:
             return None
@@ -252,6 +270,20 @@ class CutDetector:
         going = {process[0] for process in self._stable if not self._tallies[process].up} if lone else set()
         return not lone <= going
 
+    def _stands(self, tally: Tally) -> bool:
+        """Whether ``l`` rings are reported by observers that are reported on fewer rings themselves.
+
+        Of a joiner, and of a member that leaves, they only pass the word on.
+        """
+        if tally.up:
+            return True
+        rings = tally.leaving
+        count = tally.rings.bit_count()
+        for ring, watcher in enumerate(tally.watchers):
+            if tally.rings >> ring & 1 and self._reported.get(watcher, 0) < count:
+                rings |= 1 << ring
+        return rings.bit_count() >= self._l
+
     def _watchers(self, endpoint: Endpoint, up: bool) -> tuple[Endpoint, ...]:
         """Who reports this subject on each ring."""
         return self._configuration.subjects(endpoint) if up else self._configuration.observers(endpoint)
@@ -263,21 +295,33 @@ class CutDetector:
         if (count >= self._h and sure) or (tally.expired and not tally.up):
             self._unstable.pop(process, None)
             self._stable[process] = None
-        elif tally.expired or (tally.doubted and not sure):
+            return
+        self._stable.pop(process, None)
+        if tally.expired or (tally.doubted and not self.credible(tally)):
             self._unstable.pop(process, None)
         elif count >= self._l and process not in self._unstable:
             self._unstable[process] = None
             self._restless.append(tally)
 
     def _infer(self) -> None:
-        """Implicit alerts: an edge whose both ends are at or past the low watermark counts as reported."""
-        for process in list(self._unstable):
+        """Implicit alerts: an edge whose both ends are at or past the low watermark counts as reported.
+
+        Not where those who report the subject are reported on as many rings: then it is they who hear
+        nothing. What was inferred is taken back when they turn out to be such; order does not matter.
+        """
+        for process in list(self._unstable | self._inferred):
             tally = self._tallies[process]
-            for ring, observer in enumerate(tally.watchers):
-                if observer in self._failing and not tally.covered >> ring & 1:
-                    tally.inferred |= 1 << ring
-                    self.implicit += 1
-            self._place(process, tally)
+            inferred = 0
+            if self._stands(tally):
+                for ring, observer in enumerate(tally.watchers):
+                    if observer in self._failing:
+                        inferred |= 1 << ring
+            inferred &= ~tally.rings
+            if inferred != tally.inferred:
+                self.implicit += (inferred & ~tally.inferred).bit_count()
+                tally.inferred = inferred
+                self._inferred[process] = None
+                self._place(process, tally)
 
 
 def ring_bits(watchers: tuple[Endpoint, ...], observer: Endpoint) -> int:

@@ -41,8 +41,8 @@ class Edge:
     """One subject and the rings on which it is watched."""
 
     __slots__ = (
-        "acked", "at", "failed_by", "grace", "judge", "outcomes", "passed", "phase", "replaced",
-        "rings", "sent_at", "sequence", "streak", "subject",
+        "acked", "at", "failed_by", "grace", "judge", "outcomes", "passed", "phase", "put_off",
+        "replaced", "rings", "sent_at", "sequence", "streak", "subject",
     )  # fmt: skip
 
     def __init__(self, subject: Member, rings: int, judge: Judge, at: float) -> None:
@@ -58,6 +58,8 @@ class Edge:
         """Good outcomes in a row."""
         self.grace = GRACE
         """Silence that is no outcome yet: the way to a new subject has to be opened first."""
+        self.put_off = False
+        """The next probe is not to wait any longer for the end of a change."""
         self.acked = False
         """The subject has acknowledged this probe."""
         self.passed = False
@@ -94,6 +96,9 @@ class Monitor:
     member costs nearly all is probes. When it fails to answer it is asked again at once, and then once an
     interval: a silent one is found half an interval later than if it had been asked all the time.
 
+    While the view is ``changing`` such a probe waits for an interval, once: where many processes share a
+    machine, those that are to agree have better things to do.
+
     ``probe(edge)`` is to send a probe. One that stays unanswered for half the timeout is sent once
     more, so that one lost message is no outcome. With ``check``, the application is asked as well,
     once for each probe, and an outcome is good only when both have said so within the timeout.
@@ -113,6 +118,7 @@ class Monitor:
         check: Callable[[Edge], None] | None = None,
         stats: Counter[str] | None = None,
         lag: Lag | None = None,
+        changing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._make_judge = make_judge
@@ -121,6 +127,7 @@ class Monitor:
         self._check = check
         self._stats = Counter[str]() if stats is None else stats
         self._lag = Lag(settings.probe_timeout) if lag is None else lag
+        self._changing = changing
         self._heap: list[tuple[float, int, Edge]] = []
         self._order = 0
         self._sequence = 0
@@ -210,6 +217,7 @@ class Monitor:
         self._notice_stall(now)
         edge = self.edges.get(endpoint)
         if edge is not None and edge.phase == IDLE:
+            edge.put_off = True
             at = max(now, edge.sent_at + self._settings.probe_retry)
             if at < edge.at:
                 self._rest(edge, at)
@@ -221,7 +229,11 @@ class Monitor:
 
     def _advance(self, edge: Edge, now: float) -> None:
         if edge.phase == IDLE:
-            self._begin(edge, now)
+            if edge.streak >= STEADY and not edge.put_off and self._changing():
+                edge.put_off = True
+                self._schedule(edge, edge.at + self._settings.probe_interval)
+            else:
+                self._begin(edge, now)
         elif edge.phase == ASKED:
             edge.phase = ASKED_TWICE
             # counted from now: when this process is a little late, the subject has its time all the same
@@ -236,7 +248,7 @@ class Monitor:
         self._sequence += 1
         edge.sequence = self._sequence
         edge.sent_at = now
-        edge.acked = False
+        edge.put_off = edge.acked = False
         edge.passed = self._check is None
         edge.phase = ASKED
         self._schedule(edge, now + self._patience(now))

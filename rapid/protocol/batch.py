@@ -15,6 +15,8 @@ ALONE_PACE = 50
 """Joins for which it is one time more: the crowd is let in once it comes more slowly than that ..."""
 ALONE_LIMIT = 20
 """... and so many times at most."""
+ALONE_FEW = 50
+"""Joins up to which half of ``batch_quiet`` is enough there: the sooner a small crowd is in."""
 ALONE_QUIET = 3
 """Times ``batch_quiet`` that it waits there for one that is known to be on its way: on a busy machine that
 takes long, and then everyone else is to be let in by a second view."""
@@ -40,8 +42,12 @@ class AlertBatch:
         self._alerts.append(alert)
         if len(self._alerts) == 1:
             self._first = now
-        lone_join = len(self._alerts) == 1 and alert.status is Status.UP
-        self._extend(self._settings.join_quiet if lone_join else self._settings.batch_quiet, now)
+        quiet = self._settings.batch_quiet
+        if len(self._alerts) == 1 and alert.status is Status.UP:
+            quiet = self._settings.join_quiet
+        elif self._alone and len(self._alerts) <= ALONE_FEW:
+            quiet /= 2
+        self._extend(quiet, now)
 
     def expect_more(self, now: float) -> None:
         """Another join is on its way here: what waits, waits for it too."""

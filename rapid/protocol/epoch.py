@@ -46,11 +46,11 @@ class Epoch:
 
     Thrown away with its timers when ``decided`` is set. A subject that stays unstable for
     ``reinforcement_timeout`` is echoed by all its observers, a joiner by those that reach it, for
-    which ``observe`` is called; after as long again it blocks no more. A member that one observer
-    alone reports is not echoed, and blocks no more then. A joiner holds up removals for
-    no longer than ``batch_limit``: its observers may be the next to go. When more members seem to
-    have failed than a majority bears, the members agree to begin afresh instead: a cut without any
-    change gives a new epoch, without the old one's alerts.
+    which ``observe`` is called; after as long again it blocks no more. A member of which only one
+    observer, or only such as seem worse themselves, say anything is not echoed, and blocks no more then.
+    A joiner holds up removals for no longer than ``batch_limit``: its observers may be the next to go.
+    When more members seem to have failed than a majority bears, the members agree to begin afresh
+    instead: a cut without any change gives a new epoch, without the old one's alerts.
 
     From the first classic round on each levels with members drawn at random; one for which most of those
     that it observes are silent does so at once. If fewer than a third of those drawn say anything within
@@ -270,8 +270,8 @@ class Epoch:
             del self._unstable_since[tally]
             if not self.detector.is_unstable(tally):
                 continue
-            if not tally.up and not self.detector.corroborated(tally):
-                self._stats["lone words doubted"] += 1
+            if not self.detector.credible(tally):
+                self._stats["words doubted"] += 1
                 self.detector.doubt(tally)
                 continue
             if tally in self._reinforced:

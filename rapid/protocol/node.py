@@ -137,6 +137,7 @@ class Node:
             (lambda edge: self._check(edge.subject, edge.sequence)) if checks else None,
             self.stats,
             self._lag,
+            lambda: self._epoch is not None and self._epoch.detector.changing,
         )
         self._reception = Reception(
             me, settings, self._outbox, self._probe, self._monitor.hurry,

@@ -180,7 +180,8 @@ def flip_flop(n: int = 1000, seed: int = 1, *, part: float = 0.01, period: float
 def rack_loss(n: int = 100, seed: int = 1, *, part: float = 0.2, loss: float = 0.8) -> World:
     """A rack behind a bad switch: a fifth of the members lose most of what comes in. They go.
 
-    So many bad observers may take a healthy member with them: one that at least L of them watch.
+    Many a healthy member is watched by L of them or more, which find it faulty. It stays, unless they are
+    half of its observers or more.
     """
     world = formed(n, seed, rejoin=False)
     return _remove_only(world, some(world, share(n, part)), lambda bad: world.link(ANY, bad, Link(loss=loss)))
@@ -371,7 +372,7 @@ def _remove_only(world: World, bad: list[Endpoint], spoil: Callable[[list[Endpoi
         for member in parent.members:
             if member.endpoint not in view and member.endpoint not in faulty:
                 blamed = sum(observer in faulty for observer in parent.observers(member.endpoint))
-                if blamed < world.settings.l:
+                if 2 * blamed < world.settings.k:
                     problem = (
                         f"{member.endpoint} was removed, though only {blamed} of its rings are watched badly"
                     )

@@ -60,6 +60,8 @@ class Bench:
         self.checks: list[tuple[float, Endpoint, int]] = []
         """When the application was asked about which subject, for the probe of which number."""
         self.verdicts: dict[Endpoint, float] = {}
+        self.changing = False
+        """Whether a change of the view is under way."""
         self.monitor = Monitor(
             settings,
             Random(seed),
@@ -69,6 +71,7 @@ class Bench:
             self._check if checks else None,
             self.stats,
             self.lag,
+            lambda: self.changing,
         )
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rapid.detection.alert import Alert, Status
-from rapid.detection.cut_detector import CutDetector, ring_bits
+from rapid.detection.cut_detector import CutDetector, Tally, ring_bits
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
@@ -48,6 +48,23 @@ def oracle(view: Configuration, alerts: list[Alert], h: int, low: int) -> tuple[
     failing = {
         subject.endpoint for subject in subjects if subject.endpoint in view and len(heard[subject]) >= low
     }
+
+    failed = {
+        s.endpoint: len(heard[s]) - sum(report.leaving for report in said if report.subject == s)
+        for s in subjects
+        if s.endpoint in view
+    }
+
+    def said_by_others(subject: Member, these: set[Endpoint]) -> bool:
+        if subject.endpoint not in view:
+            return True
+        watchers = view.observers(subject.endpoint)
+        left = {report.ring for report in said if report.subject == subject and report.leaving}
+        return sum(ring in left or watchers[ring] not in these for ring in heard[subject]) >= low
+
+    def stands(subject: Member) -> bool:
+        return said_by_others(subject, {e for e, count in failed.items() if count >= len(heard[subject])})
+
     counted, sure = {}, {}
     for subject in subjects:
         rings = set(heard[subject])
@@ -55,7 +72,7 @@ def oracle(view: Configuration, alerts: list[Alert], h: int, low: int) -> tuple[
         watchers = view.observers(subject.endpoint) if inside else view.subjects(subject.endpoint)
         enough = not inside or len(set(watchers)) == 1
         lone = len({watchers[ring] for ring in rings}) == 1 and not enough
-        if len(rings) >= low and (len(rings) < h or lone):
+        if len(rings) >= low and (len(rings) < h or lone) and stands(subject):
             rings |= {ring for ring, watcher in enumerate(watchers) if watcher in failing}
         counted[subject] = rings
         sure[subject] = enough or len({watchers[ring] for ring in rings}) > 1
@@ -116,6 +133,7 @@ def test_like_the_oracle_after_every_alert(
         expected, unstable = oracle(view, alerts[:at], *marks)
         assert proposed == expected
         assert {tally.subject.endpoint for tally in detector.unstable} == unstable
+        assert detector.changing is (expected is not None or bool(unstable))
 
 
 @settings(max_examples=100, deadline=None)
@@ -272,3 +290,76 @@ def test_who_is_to_go_takes_nobody_along_by_its_word() -> None:
     cut = detector.propose()
     assert cut is not None
     assert [removal.endpoint for removal in cut.removed] == [confused]
+
+
+# -- the words of many
+
+
+def confused(view: Configuration, count: int) -> list[Member]:
+    """So many members that find all their subjects faulty, one another left out."""
+    return list(view.members[:count])
+
+
+def blame(detector: CutDetector, view: Configuration, accusers: list[Member]) -> None:
+    """These report all their subjects but one another."""
+    among = {accuser.endpoint for accuser in accusers}
+    for accuser in accusers:
+        for subject in view.members:
+            alert = down(view, accuser.endpoint, subject)
+            if alert.rings and subject.endpoint not in among:
+                detector.add(alert)
+
+
+def report_all(detector: CutDetector, view: Configuration, subjects: list[Member]) -> None:
+    """All their observers report these, but for one another."""
+    among = {subject.endpoint for subject in subjects}
+    for subject in subjects:
+        for watcher in dict.fromkeys(view.observers(subject.endpoint)):
+            if watcher not in among:
+                detector.add(down(view, watcher, subject))
+
+
+@pytest.mark.parametrize("accused_first", [True, False])
+def test_those_who_are_to_go_take_nobody_along_by_their_words(accused_first: bool) -> None:
+    """A rack whose way in is broken: each of many healthy members is watched by three of it or more."""
+    view = configuration(30)
+    rack = confused(view, 6)
+    among = {member.endpoint for member in rack}
+    watched = [sum(o in among for o in view.observers(m.endpoint)) for m in view.members[6:]]
+    assert sum(rings >= 3 for rings in watched) >= 3, "else this shows nothing"
+    detector = CutDetector(view, 9, 3)
+    steps = [report_all, blame]
+    for step in steps if accused_first else reversed(steps):
+        step(detector, view, rack)
+        detector.propose()
+    held_up = detector.unstable
+    assert len(held_up) >= 3
+    assert not any(detector.credible(tally) for tally in held_up), "else they would be echoed"
+    for tally in held_up:
+        detector.doubt(tally)
+    cut = detector.propose()
+    assert cut is not None
+    assert {removal.endpoint for removal in cut.removed} == among
+
+
+def test_what_only_the_accused_say_is_not_to_be_echoed_until_another_says_so_too() -> None:
+    view = configuration(30)
+    rack = confused(view, 6)
+    detector = CutDetector(view, 9, 3)
+    blame(detector, view, rack)
+    said = [tally for tally in detector.unstable if len(tally.accusers) > 1]
+    assert all(detector.credible(tally) for tally in said), "who says so seems well"
+    report_all(detector, view, rack)
+    assert not any(detector.credible(tally) for tally in said)
+
+    def well(tally: Tally) -> list[Endpoint]:
+        seem_well = set(view.endpoints) - set(detector.failing) - {member.endpoint for member in rack}
+        return [watcher for watcher in dict.fromkeys(tally.watchers) if watcher in seem_well]
+
+    tally = next(tally for tally in said if len(well(tally)) >= 3)
+    detector.doubt(tally)
+    assert not detector.is_unstable(tally)
+    for watcher in well(tally)[:3]:
+        detector.add(down(view, watcher, tally.subject))
+    assert detector.is_unstable(tally)
+    assert detector.propose() is None

@@ -108,6 +108,33 @@ def test_a_member_that_lags_probes_the_healthy_less_often(lag: float, interval: 
     assert list(bench.verdicts) == [bench.one]
 
 
+def test_while_the_view_changes_a_steady_subject_is_probed_an_interval_later_and_no_more_than_that() -> None:
+    bench = Bench()
+    bench.run(20.0)
+    bench.changing = True
+    last = bench.sent(bench.one)[-1]
+    bench.run(20.0)
+    first, *others = [after - before for before, after in pairwise(bench.sent(bench.one, last))]
+    assert first == pytest.approx(3.0)
+    assert others == pytest.approx([2.0] * len(others))
+    assert len(others) >= 8
+    bench.subjects[bench.one].silent_from = since = bench.now
+    bench.until_verdict(bench.one)
+    retries = bench.sent(bench.one, since)[::2]
+    assert [after - before for before, after in pairwise(retries)] == pytest.approx([0.6, 1.0, 1.0])
+
+
+def test_a_change_of_the_view_puts_off_no_probe_of_a_new_subject_nor_of_one_that_refuses() -> None:
+    bench = Bench()
+    bench.changing = True
+    bench.run(STEADY)
+    assert len(bench.sent(bench.one)) == STEADY
+    bench.run(20.0)
+    bench.subjects[bench.one].refuses_from = bench.now
+    bench.monitor.refused(bench.one, bench.now)
+    assert bench.until_verdict(bench.one) == pytest.approx(0.3, abs=0.05)
+
+
 @by_every_judge
 def test_one_that_falls_silent_takes_the_slow_way(judge: MakeJudge) -> None:
     bench = Bench(make_judge=judge)

@@ -8,7 +8,7 @@ import pytest
 
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.member import Member, NodeId
-from rapid.protocol.batch import ALONE, ALONE_LIMIT, ALONE_PACE, ALONE_QUIET, AlertBatch
+from rapid.protocol.batch import ALONE, ALONE_FEW, ALONE_LIMIT, ALONE_PACE, ALONE_QUIET, AlertBatch
 from rapid.settings import Settings
 
 from .harness import at
@@ -53,8 +53,8 @@ def test_a_trickle_does_not_hold_alerts_up() -> None:
 
 
 def test_a_member_that_is_alone_waits_longer_for_others() -> None:
-    assert leaves(DOWN, every=0.09, alone=True) == pytest.approx(ALONE * SETTINGS.batch_limit, rel=0.2)
-    assert leaves(DOWN, every=0.09, alone=True) > ALONE * SETTINGS.batch_limit
+    every = (ALONE + 1) * SETTINGS.batch_limit / ALONE_PACE  # so many come that it is one time more
+    assert leaves(DOWN, every=every, alone=True) == pytest.approx((ALONE + 1) * SETTINGS.batch_limit)
 
 
 def test_a_member_that_is_alone_waits_for_a_crowd_while_that_comes_in() -> None:
@@ -77,4 +77,12 @@ def test_a_member_that_is_alone_waits_longer_for_one_that_is_on_its_way() -> Non
     batch.expect_more(0.0)
     assert batch.due == pytest.approx(ALONE_QUIET * SETTINGS.batch_quiet)
     batch.add(UP, 0.2)
-    assert batch.due == pytest.approx(0.2 + SETTINGS.batch_quiet), "it has come"
+    assert batch.due == pytest.approx(0.2 + SETTINGS.batch_quiet / 2), "it has come"
+
+
+def test_a_member_that_is_alone_waits_half_as_long_for_the_next_of_a_few() -> None:
+    batch = AlertBatch(SETTINGS, alone=True)
+    for count in range(1, ALONE_FEW + 2):
+        batch.add(UP, 0.0)
+        quiet = SETTINGS.batch_quiet / (1 if count > ALONE_FEW else 2)
+        assert batch.due == pytest.approx(SETTINGS.join_quiet if count == 1 else quiet)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -220,6 +221,27 @@ def test_silence_takes_the_slow_way_and_is_agreed_on_within_six_seconds() -> Non
     rest = [node for node in nodes if node.member.endpoint != gone]
     assert net.until(lambda: agree(rest, 11))
     assert 2.0 < net.now - began < 6.0
+
+
+def test_the_healthy_are_probed_an_interval_later_while_the_members_agree() -> None:
+    net = Net()
+    gone, *rest = net.form(30)
+    probed: dict[tuple[Endpoint, Endpoint], list[float]] = {}
+
+    def keep(source: Endpoint, to: Endpoint, message: Message) -> bool:
+        if isinstance(message, Probe) and at(0) not in (source, to):
+            probed.setdefault((source, to), []).append(net.now)
+        return not (isinstance(message, Facts) and message.votes)
+
+    net.run(20.0)
+    net.keep = keep
+    net.run(10.0)
+    assert {round(after - before) for times in probed.values() for before, after in pairwise(times)} == {2}
+    net.crash(gone)
+    net.run(6.0)
+    assert agree(rest, 30), "no vote gets through"
+    for times in probed.values():
+        assert 3 in {round(after - before) for before, after in pairwise(times)}
 
 
 def test_one_bad_link_changes_nothing() -> None:

@@ -161,6 +161,15 @@ def nothing_expires(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(CutDetector, "expire", nothing)
 
 
+def words_of_the_accused_count(plant: pytest.MonkeyPatch) -> None:
+    """Those that hear nothing find all others faulty."""
+
+    def stands(*args: object) -> bool:
+        return True
+
+    plant.setattr(CutDetector, "_stands", stands)
+
+
 def any_number_is_bearable(plant: pytest.MonkeyPatch) -> None:
     """A cut may remove all who would agree on it."""
 

@@ -16,7 +16,7 @@ from rapid.overlay.member import Endpoint, Member, NodeId
 from rapid.protocol.messages import Facts, Leaving
 from rapid.settings import Settings
 from rapid.simulation import ANY, InvariantViolation, Link, World, state_size
-from rapid.simulation.scenarios import coordinator_crash, expect_no_change, formed, version
+from rapid.simulation.scenarios import coordinator_crash, expect_no_change, formed, rack_loss, version
 from rapid.simulation.swarm import run_seed
 from tests.protocol import test_agreement as agreement
 from tests.protocol import test_joining as joining
@@ -165,6 +165,10 @@ def a_coordinator_crashes() -> None:
     coordinator_crash(7, 1, after="prepare")
 
 
+def a_rack_hears_little() -> None:
+    rack_loss(30, 1)
+
+
 def cut_off_from_half_of_the_observers() -> None:
     """On rings from L to H - 1: the others must join in, or the member blocks all changes for ever."""
     world = formed(20, 1, rejoin=False)
@@ -209,6 +213,7 @@ DIRECTED: list[tuple[Mutant, Check, str]] = [
     (mutants.alerts_dropped_after_the_proposal, passed_on, "an alert was dropped"),
     (mutants.failures_never_forgotten, a_little_loss, "stability"),
     (mutants.no_reinforcement, cut_off_from_half_of_the_observers, "it stays, and blocks"),
+    (mutants.words_of_the_accused_count, a_rack_hears_little, "stability|liveness"),
     (mutants.joiners_are_not_looked_after, never_asked, "it is not let in"),
     (mutants.no_catch_up, a_change_is_missed, "liveness"),
     (mutants.facts_of_the_future_dropped, next_epoch, "facts were dropped"),

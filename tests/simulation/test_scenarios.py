@@ -96,9 +96,10 @@ def test_1_percent_of_1000_are_bad(scenario: scenarios.Sized) -> None:
     scenario(1000)
 
 
+@pytest.mark.parametrize("part", [0.1, 0.2, 0.3])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_rack_with_loss(seed: int) -> None:
-    scenarios.rack_loss(30, seed)
+def test_a_rack_with_loss(seed: int, part: float) -> None:
+    scenarios.rack_loss(30, seed, part=part)
 
 
 def test_a_little_loss_everywhere() -> None:
