@@ -75,7 +75,7 @@ class CutDetector:
         self._unstable: dict[Process, None] = {}
         self._stable: dict[Process, None] = {}
         self._inferred: dict[Process, None] = {}
-        """Those of which something was inferred."""
+        """Those of which something is inferred."""
         self._restless: list[Tally] = []
         self._reported: dict[Endpoint, int] = {}
         """On how many rings a member was reported as failed, by others' words and not by inference."""
@@ -320,7 +320,10 @@ class CutDetector:
             if inferred != tally.inferred:
                 self.implicit += (inferred & ~tally.inferred).bit_count()
                 tally.inferred = inferred
-                self._inferred[process] = None
+                if inferred:
+                    self._inferred[process] = None
+                else:
+                    self._inferred.pop(process, None)
                 self._place(process, tally)
 
 

@@ -295,11 +295,6 @@ def test_who_is_to_go_takes_nobody_along_by_its_word() -> None:
 # -- the words of many
 
 
-def confused(view: Configuration, count: int) -> list[Member]:
-    """So many members that find all their subjects faulty, one another left out."""
-    return list(view.members[:count])
-
-
 def blame(detector: CutDetector, view: Configuration, accusers: list[Member]) -> None:
     """These report all their subjects but one another."""
     among = {accuser.endpoint for accuser in accusers}
@@ -323,7 +318,7 @@ def report_all(detector: CutDetector, view: Configuration, subjects: list[Member
 def test_those_who_are_to_go_take_nobody_along_by_their_words(accused_first: bool) -> None:
     """A rack whose way in is broken: each of many healthy members is watched by three of it or more."""
     view = configuration(30)
-    rack = confused(view, 6)
+    rack = list(view.members[:6])
     among = {member.endpoint for member in rack}
     watched = [sum(o in among for o in view.observers(m.endpoint)) for m in view.members[6:]]
     assert sum(rings >= 3 for rings in watched) >= 3, "else this shows nothing"
@@ -344,7 +339,7 @@ def test_those_who_are_to_go_take_nobody_along_by_their_words(accused_first: boo
 
 def test_what_only_the_accused_say_is_not_to_be_echoed_until_another_says_so_too() -> None:
     view = configuration(30)
-    rack = confused(view, 6)
+    rack = list(view.members[:6])
     detector = CutDetector(view, 9, 3)
     blame(detector, view, rack)
     said = [tally for tally in detector.unstable if len(tally.accusers) > 1]
