@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 import xxhash
@@ -10,11 +10,13 @@ import xxhash
 from rapid.errors import ConfigurationError
 from rapid.overlay.cut import Cut, described
 from rapid.overlay.member import ClusterId, Endpoint, Identifier, Member
-from rapid.overlay.rings import Ring, ring_keys, rings_of
+from rapid.overlay.rings import Ring, backward_ring, ring_keys, rings_of
 
 NEIGHBOURHOODS = 1024
 """Whose observers and subjects are remembered once they were looked up."""
 Neighbours = dict[Endpoint, tuple[Endpoint, ...]]
+Neighbour = Callable[[Ring, int, Endpoint], Endpoint | None]
+"""Who stands next to an endpoint with this key on a ring."""
 
 
 class ConfigurationDigest(Identifier):
@@ -92,31 +94,42 @@ class Configuration:
         return endpoint in self._by_endpoint
 
     def observers(self, endpoint: Endpoint) -> tuple[Endpoint, ...]:
-        """Who watches this member: its successor on each ring, in ring order; none when alone."""
+        """Who watches this member: its successor on each ring, in ring order; none when alone.
+
+        On the ring that :func:`backward_ring` names, if any, it is the predecessor instead.
+        """
         known = self._observers.get(endpoint)
         if known is None:
-            found = (
-                ring.successor(key, endpoint)
-                for ring, key in zip(self.rings, ring_keys(endpoint, self.k), strict=True)
-            )
-            known = tuple(observer for observer in found if observer is not None)
+            known = self._neighbours(endpoint, Ring.successor, Ring.predecessor)
             self._remember(self._observers, endpoint, known)
         return known
 
     def subjects(self, endpoint: Endpoint) -> tuple[Endpoint, ...]:
-        """Whom this member watches: its predecessor on each ring, in ring order; none when alone.
+        """Whom this member watches: the other way round than :meth:`observers`; none when alone.
 
         For an endpoint that is not a member these are the observers it would be let in by.
         """
         known = self._subjects.get(endpoint)
         if known is None:
-            found = (
-                ring.predecessor(key, endpoint)
-                for ring, key in zip(self.rings, ring_keys(endpoint, self.k), strict=True)
-            )
-            known = tuple(subject for subject in found if subject is not None)
+            known = self._neighbours(endpoint, Ring.predecessor, Ring.successor)
             self._remember(self._subjects, endpoint, known)
         return known
+
+    @cached_property
+    def _backward(self) -> int | None:
+        return backward_ring(self.rings)
+
+    def _neighbours(
+        self, endpoint: Endpoint, forward: Neighbour, backward: Neighbour
+    ) -> tuple[Endpoint, ...]:
+        turned = self._backward if endpoint in self._by_endpoint else None
+        found = (
+            (backward if number == turned else forward)(ring, key, endpoint)
+            for number, (ring, key) in enumerate(
+                zip(self.rings, ring_keys(endpoint, self.k), strict=True)
+            )
+        )
+        return tuple(neighbour for neighbour in found if neighbour is not None)
 
     def _remember(self, found: Neighbours, endpoint: Endpoint, neighbours: tuple[Endpoint, ...]) -> None:
         """Every alert about one subject asks for the same; bounded, since joiners can be anyone."""

@@ -12,6 +12,8 @@ from xxhash import xxh64_intdigest
 
 from rapid.overlay.member import Endpoint
 
+BACKWARD_LIMIT = 32
+"""Members up to which :func:`backward_ring` looks. Beyond it the chance that it finds any is below 1e-12."""
 _HALF = 1 << 63
 _MASK = (1 << 64) - 1
 
@@ -106,3 +108,32 @@ def rings_of(endpoints: Iterable[Endpoint], k: int) -> tuple[Ring, ...]:
         places = sorted(range(len(keys)), key=keys.__getitem__)  # stable: equal keys stay by endpoint
         rings.append(Ring(array("q", [keys[at] for at in places]), [ordered[at] for at in places]))
     return tuple(rings)
+
+
+def backward_ring(rings: Sequence[Ring]) -> int | None:
+    """The ring on which members are observed by their predecessors, or None where none has to be.
+
+    In a small cluster one process may follow a member on every ring. It would be the only observer, and
+    one report is not enough to remove anybody, so that member could never be removed. Turning one ring
+    round gives each member two observers. All members find the same ring, since they have the same rings.
+    """
+    size = len(rings[0].endpoints)
+    if not 3 <= size <= BACKWARD_LIMIT or len(rings) < 2:
+        return None
+    after: dict[Endpoint, list[Endpoint]] = {endpoint: [] for endpoint in rings[0].endpoints}
+    before: dict[Endpoint, list[Endpoint]] = {endpoint: [] for endpoint in rings[0].endpoints}
+    for ring in rings:
+        for at, endpoint in enumerate(ring.endpoints):
+            follower = ring.endpoints[(at + 1) % size]
+            after[endpoint].append(follower)
+            before[follower].append(endpoint)
+    if all(len(set(observers)) > 1 for observers in after.values()):
+        return None
+    for number in reversed(range(len(rings))):
+        turned = (
+            {*observers[:number], *observers[number + 1 :], before[endpoint][number]}
+            for endpoint, observers in after.items()
+        )
+        if all(len(observers) > 1 for observers in turned):
+            return number
+    return None
