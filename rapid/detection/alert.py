@@ -17,6 +17,8 @@ class Status(IntEnum):
     """A member does not answer, or another process answers at its address."""
     LEAVING = 3
     """A member goes on purpose; tallied together with DOWN."""
+    WITHDRAWN = 4
+    """The observer takes back that a member is DOWN: the member answers it again."""
 
 
 class Ground(IntEnum):
@@ -36,10 +38,18 @@ class Ground(IntEnum):
     """The observer has no verdict of its own: it echoes what enough others say (paper section 4.2)."""
 
 
-class Alert(NamedTuple):
-    """Irrevocable within its epoch. ``rings`` is a bitmap: bit k is ring k, whose observer says so.
+REVISION_LIMIT = 1 << 31
+"""Revisions of one edge's report are below this."""
 
-    ``observer`` is None where the words of several are passed on as one: the rings name them, and all of
+
+class Alert(NamedTuple):
+    """One fact about a subject. ``rings`` is a bitmap: bit k is ring k, whose observer says so.
+
+    UP and LEAVING are irrevocable within their epoch. A report that a member is DOWN can be superseded by
+    its observer: of the reports about one edge the one with the highest ``revision`` holds. Even revisions
+    say DOWN and odd ones WITHDRAWN, so a report can be withdrawn and made again any number of times.
+
+    ``observer`` is None where the reports of several are passed on as one: the rings name them, and all of
     them have the same ``ground``, which adds nothing to what is said: the same on another ground is not new.
     ``subject`` carries the node id; its metadata counts for UP alone and is empty otherwise.
     """
@@ -49,3 +59,4 @@ class Alert(NamedTuple):
     status: Status
     rings: int
     ground: Ground = Ground.UNSTATED
+    revision: int = 0

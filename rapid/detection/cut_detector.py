@@ -10,7 +10,7 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import Endpoint, Member, NodeId
 
-UP, LEAVING = Status.UP, Status.LEAVING
+UP, LEAVING, WITHDRAWN = Status.UP, Status.LEAVING, Status.WITHDRAWN
 """To reach an enum's member by its class takes a call before Python 3.12."""
 Process = tuple[Endpoint, NodeId]
 
@@ -21,35 +21,76 @@ ROOM = 32 * 1024 * 1024
 class Tally:
     """The rings on which one process was reported, and how."""
 
-    __slots__ = ("doubted", "expired", "inferred", "leaving", "rings", "subject", "up", "watchers")
+    __slots__ = (
+        "doubted", "down", "expired", "inferred", "leaving", "reported", "revisions", "subject", "up",
+        "watchers",
+    )  # fmt: skip
 
     def __init__(self, subject: Member, up: bool, watchers: tuple[Endpoint, ...]) -> None:
         self.subject = subject
         self.up = up
         self.watchers = watchers
-        self.rings = 0
-        self.inferred = 0
+        self.reported = 0
+        """The rings whose observer has ever reported it, as UP or DOWN."""
+        self.down = 0
+        """Those of them whose report was not withdrawn since."""
+        self.revisions: dict[int, int] = {}
+        """The revision of each ring's report, where it is not 0."""
         self.leaving = 0
+        self.inferred = 0
         self.expired = False
         self.doubted = False
 
     @property
-    def covered(self) -> int:
-        """The rings that count: reported, or inferred from the state of the observer."""
-        return self.rings | self.inferred
+    def rings(self) -> int:
+        """The rings on which it is reported now."""
+        return self.down | self.leaving
 
     @property
-    def accusers(self) -> set[Endpoint]:
-        """The observers on these rings."""
-        return {watcher for ring, watcher in enumerate(self.watchers) if self.covered >> ring & 1}
+    def covered(self) -> int:
+        """The rings that count: reported, or inferred from the state of the observer."""
+        return self.down | self.leaving | self.inferred
+
+    @property
+    def reporters(self) -> set[Endpoint]:
+        """The observers that report it themselves: what is inferred is nobody's report."""
+        rings = self.rings
+        return {watcher for ring, watcher in enumerate(self.watchers) if rings >> ring & 1}
+
+    def news(self, alert: Alert) -> int:
+        """The rings of an alert for which it supersedes what is known."""
+        if alert.status is LEAVING:
+            return alert.rings & ~self.leaving
+        new = alert.rings & ~self.reported
+        if alert.revision:
+            known = alert.rings & self.reported
+            for ring in range(known.bit_length()):
+                if known >> ring & 1 and self.revisions.get(ring, 0) < alert.revision:
+                    new |= 1 << ring
+        return new
+
+    def record(self, alert: Alert, new: int) -> None:
+        """Take over these rings of an alert."""
+        if alert.status is LEAVING:
+            self.leaving |= new
+            return
+        self.reported |= new
+        self.down = self.down & ~new if alert.status is WITHDRAWN else self.down | new
+        if alert.revision:
+            for ring in range(new.bit_length()):
+                if new >> ring & 1:
+                    self.revisions[ring] = alert.revision
 
 
 class CutDetector:
     """Tallies alerts of one configuration and proposes a cut once nothing is unstable.
 
     A subject reported on at least ``h`` rings, by more than one observer if it has more, is stable; else on
-    ``l`` rings or more unstable, and then it blocks every proposal; on fewer, noise. So is the lone word
-    of an observer that is to be removed itself. Built anew for each configuration.
+    ``l`` rings or more unstable, and then it blocks every proposal; on fewer, noise. So is the report
+    of a single observer that is to be removed itself. Built anew for each configuration.
+
+    Whether a member has more than one reporter is a matter of real reports: what is inferred here counts
+    as a ring, never as a witness. So one faulty observer removes nobody, whatever it reports.
 
     At most ``bearable`` members are proposed as failed, any number by default. When more seem to
     have, then whoever would agree to that is among them: the alerts are from a time that is over, and
@@ -74,13 +115,15 @@ class CutDetector:
         self._tallies: dict[Process, Tally] = {}
         self._unstable: dict[Process, None] = {}
         self._stable: dict[Process, None] = {}
-        self._inferred: dict[Process, None] = {}
-        """Those of which something is inferred."""
+        self._suspects: dict[Process, None] = {}
+        """The members reported on ``l`` rings or more."""
+        self._candidates: dict[Process, None] = {}
+        """The joiners reported on ``l`` rings or more."""
+        self._inferring = False
+        """Whether anything was inferred when that was last looked at."""
         self._restless: list[Tally] = []
         self._reported: dict[Endpoint, int] = {}
         """On how many rings a member was reported as failed, by others' words and not by inference."""
-        self._failing: dict[Endpoint, None] = {}
-        """The members at or past the low watermark."""
         self._changed = False
         self._proposal: Cut | None = None
         self.implicit = 0
@@ -93,8 +136,7 @@ class CutDetector:
         if tally is None or tally.up is not (alert.status is UP):
             return False
         rings, observer = alert.rings, alert.observer
-        known = tally.leaving if alert.status is LEAVING else tally.rings
-        if not rings or rings & ~known:
+        if not rings or tally.news(alert):
             return False
         return observer is None or not rings & ~ring_bits(tally.watchers, observer)
 
@@ -111,6 +153,10 @@ class CutDetector:
             return "joiner is a member already"
         if not up and not same:
             return "subject is no member"
+        if (alert.status is WITHDRAWN) is not bool(alert.revision % 2):
+            return "revision contradicts its status"
+        if alert.revision and alert.status in (UP, LEAVING):
+            return "only what is down can be withdrawn"
         if up and tally is None and footprint.of_joiner(subject) > self._room:
             return "too many joiners"
         if alert.observer is None:
@@ -137,22 +183,18 @@ class CutDetector:
             elif subject.metadata:
                 subject = Member(*process)
             tally = self._tallies[process] = Tally(subject, up, self._watchers(subject.endpoint, up))
-        if alert.status is LEAVING:
-            new = alert.rings & ~tally.leaving
-            tally.leaving |= new
-        else:
-            new = alert.rings & ~tally.rings
+        new = tally.news(alert)
         if not new:
             return None
-        tally.rings |= new
+        tally.record(alert, new)
         if not up:
-            self._reported[process[0]] = (tally.rings & ~tally.leaving).bit_count()
+            self._reported[process[0]] = (tally.down & ~tally.leaving).bit_count()
         self._changed = True
         self._place(process, tally)
-        return Alert(alert.observer, tally.subject, alert.status, new, alert.ground)
+        return alert._replace(subject=tally.subject, rings=new)
 
     def parted(self, alert: Alert) -> list[Alert]:
-        """The words of each observer in a valid alert, by itself."""
+        """The reports of each observer in a valid alert, by itself."""
         if alert.observer is not None:
             return [alert]
         watchers = self._watchers(alert.subject.endpoint, alert.status is UP)
@@ -186,19 +228,24 @@ class CutDetector:
         self._place((tally.subject.endpoint, tally.subject.node_id), tally)
 
     def corroborated(self, tally: Tally) -> bool:
-        """Whether more than one observer says so, or there is only one; a joiner needs no other.
+        """Whether more than one observer reports it, or there is only one; a joiner needs no other.
 
-        In a small cluster one alone may hold ``l`` rings of a subject, or even ``h``.
+        In a small cluster one alone may hold ``l`` rings of a subject, or even ``h``. There is only one
+        observer in a cluster of two, or with one ring.
         """
         if tally.up:
             return True
-        said = tally.accusers
-        return len(said) > 1 or len(said) == len(set(tally.watchers))
+        reporters = len(tally.reporters)
+        return reporters > 1 or reporters == len(set(tally.watchers))
+
+    def is_stable(self, subject: Member) -> bool:
+        """Whether this process is to be part of the next cut, as far as is known here."""
+        return (subject.endpoint, subject.node_id) in self._stable
 
     def credible(self, tally: Tally) -> bool:
         """Whether to act on these reports though they are not enough yet; see :meth:`doubt`.
 
-        Of a member more than one observer must say so, and on ``l`` rings such as are reported on fewer.
+        More than one observer must report a member, and on ``l`` rings such as are reported on fewer.
         """
         return self.corroborated(tally) and self._stands(tally)
 
@@ -236,7 +283,7 @@ class CutDetector:
         return self._proposal
 
     def _proposed(self) -> Cut | None:
-        if self._failing:
+        if self._suspects or self._inferring:
             self._infer()
         if self._blocked() or not self._stable:
             return None
@@ -260,13 +307,13 @@ class CutDetector:
         return Cut.of(removed, joined.values()) if removed or joined else None
 
     def _blocked(self) -> bool:
-        """Whether something is unstable, other than by the lone word of one who is to go itself."""
+        """Whether something is unstable, other than by the only report of one that is to go itself."""
         lone: set[Endpoint] = set()
         for process in self._unstable:
             tally = self._tallies[process]
             if self.corroborated(tally):
                 return True
-            lone |= tally.accusers
+            lone |= tally.reporters
         going = {process[0] for process in self._stable if not self._tallies[process].up} if lone else set()
         return not lone <= going
 
@@ -277,53 +324,60 @@ class CutDetector:
         """
         if tally.up:
             return True
-        rings = tally.leaving
-        count = tally.rings.bit_count()
+        trusted, rings = tally.leaving, tally.rings
+        count = rings.bit_count()
         for ring, watcher in enumerate(tally.watchers):
-            if tally.rings >> ring & 1 and self._reported.get(watcher, 0) < count:
-                rings |= 1 << ring
-        return rings.bit_count() >= self._l
+            if rings >> ring & 1 and self._reported.get(watcher, 0) < count:
+                trusted |= 1 << ring
+        return trusted.bit_count() >= self._l
 
     def _watchers(self, endpoint: Endpoint, up: bool) -> tuple[Endpoint, ...]:
         """Who reports this subject on each ring."""
         return self._configuration.subjects(endpoint) if up else self._configuration.observers(endpoint)
 
     def _place(self, process: Process, tally: Tally) -> None:
+        """Sort a subject anew: noise, unstable or stable."""
+        reported = tally.rings.bit_count()
+        past_low = self._candidates if tally.up else self._suspects
+        if reported >= self._l:
+            past_low[process] = None
+        else:
+            past_low.pop(process, None)
+            tally.inferred = 0
         count, sure = tally.covered.bit_count(), self.corroborated(tally)
-        if not tally.up and (count >= self._l or tally.expired):
-            self._failing[process[0]] = None
         if (count >= self._h and sure) or (tally.expired and not tally.up):
             self._unstable.pop(process, None)
             self._stable[process] = None
             return
         self._stable.pop(process, None)
-        if tally.expired or (tally.doubted and not self.credible(tally)):
+        if tally.expired or count < self._l or (tally.doubted and not self.credible(tally)):
             self._unstable.pop(process, None)
-        elif count >= self._l and process not in self._unstable:
+        elif process not in self._unstable:
             self._unstable[process] = None
             self._restless.append(tally)
 
     def _infer(self) -> None:
-        """Implicit alerts: an edge whose both ends are at or past the low watermark counts as reported.
+        """Implicit alerts: an edge whose both ends are past the low watermark counts as reported.
 
-        Not where those who report the subject are reported on as many rings: then it is they who hear
-        nothing. What was inferred is taken back when they turn out to be such; order does not matter.
+        A member counts so only if its reports are credible. Where one observer alone reports it, or such as
+        are reported on as many rings, it is they who hear nothing: nothing is inferred of that member, nor
+        from it. So what is inferred follows from what is reported now, in whatever order it came.
         """
-        for process in list(self._unstable | self._inferred):
-            tally = self._tallies[process]
+        tallies = self._tallies
+        gone = {process[0] for process in self._suspects if self.credible(tallies[process])}
+        self._inferring = False
+        for process in [*self._suspects, *self._candidates]:
+            tally = tallies[process]
             inferred = 0
-            if self._stands(tally):
+            if gone and (tally.up or process[0] in gone) and tally.rings.bit_count() < self._h:
                 for ring, observer in enumerate(tally.watchers):
-                    if observer in self._failing:
+                    if observer in gone:
                         inferred |= 1 << ring
-            inferred &= ~tally.rings
-            if inferred != tally.inferred:
-                self.implicit += (inferred & ~tally.inferred).bit_count()
+                inferred &= ~tally.rings
+            self._inferring |= inferred > 0
+            self.implicit += (inferred & ~tally.inferred).bit_count()
+            if inferred != tally.inferred or tally.doubted:
                 tally.inferred = inferred
-                if inferred:
-                    self._inferred[process] = None
-                else:
-                    self._inferred.pop(process, None)
                 self._place(process, tally)
 
 

@@ -21,7 +21,10 @@ MARKS = [(9, 3), (6, 4), (10, 1), (7, 7)]
 def first_proposal(
     view: Configuration | None, alerts: list[Alert], h: int, low: int
 ) -> frozenset[Endpoint] | None:
-    """All anew after every alert. Nothing is inferred where no ``view`` says who observes whom."""
+    """All anew after every alert. Nothing is inferred where no ``view`` says who observes whom.
+
+    Nor is it where one observer of several reports a member, who then waits for a second one.
+    """
     for heard in range(1, len(alerts) + 1):
         rings: dict[Endpoint, set[int]] = {}
         for alert in alerts[:heard]:
@@ -33,10 +36,13 @@ def first_proposal(
         if view is not None:
             for subject in failing:
                 observers = view.observers(subject)
-                rings[subject] |= {ring for ring, by in enumerate(observers) if by in failing}
-                accusers = {observers[ring] for ring in rings[subject]}
-                if len(accusers) == 1 < len(set(observers)):
-                    lone[subject] = accusers
+                reporters = {observers[ring] for ring in rings[subject]}
+                if len(reporters) == 1 < len(set(observers)):
+                    lone[subject] = reporters
+            surely_gone = failing - set(lone)
+            for subject in surely_gone:
+                observers = view.observers(subject)
+                rings[subject] |= {ring for ring, by in enumerate(observers) if by in surely_gone}
         stable = {subject for subject, on in rings.items() if len(on) >= h and subject not in lone}
         heeded = {subject for subject in failing if not lone.get(subject, {None}) <= stable}
         if stable and stable == heeded | stable:
