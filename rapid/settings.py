@@ -41,6 +41,9 @@ class Settings:
     fallback_stagger: float = 0.25
     """What each further coordinator waits beyond the one before it."""
     reinforcement_timeout: float = 3.0
+    report_lifetime: float = 60.0
+    """Once a subject has answered again for this long, its observer withdraws the report that it failed,
+    unless the subject is about to be removed."""
     quorum_timeout: float = 10.0
     """After this long without agreement on a proposed change the member reports a lost quorum; after this
     long with most of its subjects silent as well, unless others answer it."""
@@ -83,6 +86,7 @@ class Settings:
             "outreach_interval",
             "leave_timeout",
             "reinforcement_timeout",
+            "report_lifetime",
             "quorum_timeout",
         ):
             value = getattr(self, name)
@@ -96,6 +100,11 @@ class Settings:
                 raise SettingsError(name, f"{value} s; take 0 or more and less than an hour")
         if self.probe_timeout > self.probe_interval:
             raise SettingsError("probe_timeout", f"{self.probe_timeout} s exceeds probe_interval")
+        if self.report_lifetime < 3 * self.reinforcement_timeout:
+            # else a report could be withdrawn before its echoes had their time
+            raise SettingsError(
+                "report_lifetime", f"{self.report_lifetime} s is below three times reinforcement_timeout"
+            )
         if self.batch_quiet > self.batch_limit:
             raise SettingsError("batch_quiet", f"{self.batch_quiet} s exceeds batch_limit")
         for name, least in (
@@ -126,6 +135,7 @@ class Settings:
             fallback_delay=5.0,
             fallback_stagger=1.0,
             reinforcement_timeout=15.0,
+            report_lifetime=300.0,
             quorum_timeout=60.0,
             join_attempt=5.0,
             join_timeout=120.0,
@@ -148,6 +158,7 @@ class Settings:
             fallback_delay=0.3,
             fallback_stagger=0.05,
             reinforcement_timeout=1.0,
+            report_lifetime=15.0,
             quorum_timeout=3.0,
             join_attempt=0.5,
             join_retry=0.03,

@@ -11,7 +11,7 @@ from rapid.agent.reports import Report, as_alert, as_report
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import Endpoint
-from rapid.overlay.rings import rings_of
+from rapid.overlay.rings import backward_ring, rings_of
 from rapid.standing import State
 from rapid.view import Change, View, ViewChange, ViewsSkipped
 
@@ -49,14 +49,19 @@ class Record:
         self._drawn: tuple[View, list[list[int]]] | None = None
 
     def alerted(self, origin: Origin, alert: Alert) -> Report:
-        """An alert that counts and is new to this member; what is told of it."""
+        """An alert that counts and is new to this member; what is told of it.
+
+        One that withdraws a report takes that out of those that are kept.
+        """
         t = time.time()
         if origin not in self._alerts:
             self._alerts[origin] = []
             while len(self._alerts) > EPOCHS:
                 del self._alerts[next(iter(self._alerts))]
         kept = self._alerts[origin]
-        if len(kept) < ALERTS:
+        if alert.status is Status.WITHDRAWN:
+            kept[:] = _without(kept, alert)
+        elif len(kept) < ALERTS:
             kept.append((t, alert))
         return as_alert(t, alert)
 
@@ -94,7 +99,10 @@ class Record:
         if self._drawn is None or self._drawn[0] is not view:
             place = {endpoint: at for at, endpoint in enumerate(view.endpoints)}
             rings = rings_of(view.endpoints, self.k)
-            self._drawn = view, [[place[endpoint] for endpoint in ring.endpoints] for ring in rings]
+            orders = [[place[endpoint] for endpoint in ring.endpoints] for ring in rings]
+            if (turned := backward_ring(rings)) is not None:
+                orders[turned].reverse()
+            self._drawn = view, orders
         return self._drawn[1]
 
     def why(self, endpoint: Endpoint) -> dict[str, Any]:
@@ -155,3 +163,15 @@ class Record:
                 # it came with one of the views that were skipped, or with this one
                 self._since.pop(member.endpoint, None)
         return gone
+
+
+def _without(kept: Iterable[tuple[float, Alert]], withdrawal: Alert) -> list[tuple[float, Alert]]:
+    """What is left of these alerts when their observer has taken back what this one says."""
+    left = []
+    for t, alert in kept:
+        same = alert.status is Status.DOWN and alert.observer == withdrawal.observer
+        if same and alert.subject == withdrawal.subject:
+            alert = alert._replace(rings=alert.rings & ~withdrawal.rings)
+        if alert.rings:
+            left.append((t, alert))
+    return left

@@ -41,8 +41,8 @@ class Edge:
     """One subject and the rings on which it is watched."""
 
     __slots__ = (
-        "acked", "at", "failed_by", "grace", "judge", "outcomes", "passed", "phase", "put_off",
-        "replaced", "rings", "sent_at", "sequence", "streak", "subject",
+        "acked", "at", "failed_by", "grace", "healthy_since", "judge", "outcomes", "passed", "phase",
+        "put_off", "replaced", "rings", "sent_at", "sequence", "streak", "subject",
     )  # fmt: skip
 
     def __init__(self, subject: Member, rings: int, judge: Judge, at: float) -> None:
@@ -66,6 +66,8 @@ class Edge:
         """The application's own check of this probe has succeeded; or there is none."""
         self.replaced = False
         """Another process answers at the subject's address: this one is gone for certain."""
+        self.healthy_since = -inf
+        """When the judge last came to find the subject well; it may find it faulty now."""
         self.failed_by = Ground.UNSTATED
         """What the last outcome that was a failure rests on."""
 
@@ -85,7 +87,10 @@ class Edge:
 
     def record(self, answered: bool, now: float, interval: float) -> None:
         """An outcome, at the time of the edge's own clock: see :class:`Judge`."""
+        faulty = self.judge.faulty
         self.judge.record(answered, self.outcomes * interval + min(now - self.sent_at, interval))
+        if faulty and not self.judge.faulty:
+            self.healthy_since = now
         self.outcomes += 1
 
 
@@ -137,6 +142,11 @@ class Monitor:
     @property
     def due(self) -> float:
         return self._heap[0][0] if self._heap else inf
+
+    @property
+    def healthy_since(self) -> dict[Endpoint, float]:
+        """The subjects that are not found faulty now, and since when."""
+        return {endpoint: edge.healthy_since for endpoint, edge in self.edges.items() if not edge.faulty}
 
     def configure(self, configuration: Configuration, me: Endpoint, now: float, crowd: int = 0) -> None:
         """Watch the subjects of a new configuration; edges to the same process keep their history.

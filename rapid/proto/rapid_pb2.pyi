@@ -110,18 +110,20 @@ class Rank(_message.Message):
     def __init__(self, round: _Optional[int] = ..., coordinator: _Optional[int] = ...) -> None: ...
 
 class Alert(_message.Message):
-    __slots__ = ("observer", "subject", "status", "rings", "ground")
+    __slots__ = ("observer", "subject", "status", "rings", "ground", "revision")
     OBSERVER_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     RINGS_FIELD_NUMBER: _ClassVar[int]
     GROUND_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     observer: Endpoint
     subject: Member
     status: int
     rings: int
     ground: int
-    def __init__(self, observer: _Optional[_Union[Endpoint, _Mapping]] = ..., subject: _Optional[_Union[Member, _Mapping]] = ..., status: _Optional[int] = ..., rings: _Optional[int] = ..., ground: _Optional[int] = ...) -> None: ...
+    revision: int
+    def __init__(self, observer: _Optional[_Union[Endpoint, _Mapping]] = ..., subject: _Optional[_Union[Member, _Mapping]] = ..., status: _Optional[int] = ..., rings: _Optional[int] = ..., ground: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("rank",)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 from rapid.consensus.facts import ROUND_LIMIT, Rank
-from rapid.detection.alert import Alert, Ground, Status
+from rapid.detection.alert import REVISION_LIMIT, Alert, Ground, Status
 from rapid.errors import EndpointError, MetadataError, WireError
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import HOST_LIMIT, ClusterId, Endpoint, Identifier, Member, NodeId
@@ -180,6 +180,7 @@ def alert(value: Alert) -> pb.Alert:
         status=value.status,
         rings=value.rings,
         ground=value.ground,
+        revision=value.revision,
     )
 
 
@@ -188,10 +189,12 @@ def read_alert(raw: pb.Alert) -> Alert:
         status = Status(raw.status)
     except ValueError as error:
         raise WireError(NUMBER) from error
-    if not raw.rings:  # the field's type holds the bitmap below 2^32
+    if not raw.rings or raw.revision >= REVISION_LIMIT:  # the field's type holds the bitmap below 2^32
         raise WireError(NUMBER)
     observer = read_endpoint(raw.observer) if raw.HasField("observer") else None
-    return Alert(observer, read_member(raw.subject), status, raw.rings, read_ground(raw.ground))
+    return Alert(
+        observer, read_member(raw.subject), status, raw.rings, read_ground(raw.ground), raw.revision
+    )
 
 
 def read_ground(number: int) -> Ground:

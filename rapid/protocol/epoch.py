@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from math import inf
 from random import Random
@@ -22,6 +22,7 @@ from rapid.protocol.gossip import Gossip
 from rapid.protocol.levelling import Levelling
 from rapid.protocol.messages import Facts
 from rapid.protocol.outbox import Outbox
+from rapid.protocol.own_reports import OwnReports
 from rapid.settings import Settings
 
 FANOUT = 5
@@ -48,6 +49,7 @@ class Epoch:
     ``reinforcement_timeout`` is echoed by all its observers, a joiner by those that reach it, for
     which ``observe`` is called; after as long again it blocks no more. A member of which only one
     observer, or only such as seem worse themselves, say anything is not echoed, and blocks no more then.
+    A report that found no others is withdrawn once its subject has answered for ``report_lifetime``.
     A joiner holds up removals for no longer than ``batch_limit``: its observers may be the next to go.
     When more members seem to have failed than a majority bears, the members agree to begin afresh
     instead: a cut without any change gives a new epoch, without the old one's alerts.
@@ -97,7 +99,7 @@ class Epoch:
         self._recover_at = inf
         self._recoveries = 0
         self._levelling = Levelling(configuration, me, settings, rng, self._level)
-        self._own: dict[tuple[Member, bool], int] = {}
+        self._own = OwnReports(me, settings.report_lifetime)
         self._unstable_since: dict[Tally, float] = {}
         """In the order of time; some are not unstable any longer."""
         self._reinforced: dict[Tally, None] = {}
@@ -135,26 +137,39 @@ class Epoch:
         now: float,
         ground: Ground = Ground.UNSTATED,
     ) -> None:
-        """This member's own word; what it has said before in this epoch is not said again."""
-        key = (Member(subject.endpoint, subject.node_id), status is Status.UP)
-        said = self._own.get(key, 0)
-        if not rings & ~said:
-            return
-        if not said and len(self._own) >= OWN_JOINERS and status is Status.UP:
+        """This member's own report; what it has reported before in this epoch is not reported again."""
+        own = self._own
+        if status is Status.UP and len(own) >= OWN_JOINERS and not own.knows(subject, status):
             self._stats["dropped:own alerts"] += 1
             return
-        self._own[key] = said | rings
+        alert = own.make(subject, status, rings, ground, now)
+        if alert is None:
+            return
         if status is not Status.UP:
-            subject = key[0]
             if not self._small and ground is not Ground.REINFORCED and status is Status.DOWN:
                 self.gossip.avoid(subject.endpoint)
-            down = sum(bits.bit_count() for (_, up), bits in self._own.items() if not up)
-            if 2 * down > self._settings.k and self._quorum_at == inf:
+            if 2 * own.rings_down > self._settings.k and self._quorum_at == inf:
                 # most of what this member observes is silent: it may be with a few, and learn of little
                 self._quorum_at = now + self._settings.quorum_timeout
                 self._levelling.forget()
                 self._levelling.begin(now)
-        self.batch.add(Alert(self._me, subject, status, rings & ~said, ground), now)
+        self.batch.add(alert, now)
+
+    @property
+    def review_due(self) -> float:
+        """When to call :meth:`review`."""
+        return self._own.due
+
+    def review(self, healthy_since: Mapping[Endpoint, float], now: float) -> None:
+        """Withdraw this member's reports of subjects that have answered for long and are not to be removed.
+
+        ``healthy_since`` holds the subjects that answer now, and since when. Faults that are over must not
+        add up with later ones (paper section 4.2 knows no end of an alert but that of its configuration).
+        """
+        for subject in self._own.outlived(healthy_since, now):
+            if not self.bodies and not self.detector.is_stable(subject):
+                self._stats["reports withdrawn"] += 1
+                self.batch.add(self._own.withdraw(subject), now)
 
     def receive(self, facts: Facts, now: float) -> None:
         """Merge what a peer knows of this epoch."""
@@ -269,10 +284,12 @@ class Epoch:
         for tally in list(due):
             del self._unstable_since[tally]
             if not self.detector.is_unstable(tally):
+                self._reinforced.pop(tally, None)
                 continue
             if not self.detector.credible(tally):
                 self._stats["words doubted"] += 1
                 self.detector.doubt(tally)
+                self._reinforced.pop(tally, None)
                 continue
             if tally in self._reinforced:
                 self._stats["unstable subjects expired"] += 1

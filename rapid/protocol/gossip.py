@@ -23,14 +23,14 @@ GATHER = 2
 """Intervals that word of a failure waits for more: many report it, and not all in the same moment."""
 PACE = 4
 """Intervals between two batches of such words, at least."""
-PATIENCE = {Status.UP: 20, Status.DOWN: 8, Status.LEAVING: 8}
+PATIENCE = {Status.UP: 20, Status.DOWN: 8, Status.LEAVING: 8, Status.WITHDRAWN: 8}
 """Times its lag that a member waits between two batches of such alerts, lest a busy machine be busier."""
 HASTE = 4
 """And of all else: the members wait for each other's votes, and there is an end of them."""
 PATIENCE_LIMIT = 2.0
 """Seconds of that, at most."""
 COMPACTION = 64
-"""After so many ranks were forgotten the log is rid of them."""
+"""After so many ranks were forgotten, or alerts superseded, the log is rid of them."""
 
 
 class Gossip:
@@ -71,6 +71,8 @@ class Gossip:
         self._last = -inf
         self._said: dict[Rank, dict[Statement, int]] = {}
         """Who is known to have said what, at each rank that was not forgotten."""
+        self._revisions: dict[tuple[Endpoint, NodeId], dict[int, int]] = {}
+        """The revision that holds for each ring on which a member was reported down."""
         self._forgotten = 0
         self._everything: dict[bool, Facts] = {}
         self.digest = 0
@@ -81,10 +83,7 @@ class Gossip:
     def append(self, fact: Fact, source: Endpoint | None, now: float) -> None:
         """A fact that was not known here before; ``source`` told it, None when it is our own."""
         if isinstance(fact, Alert):
-            subject = fact.subject
-            # without the ground: what was said on two is still the same
-            name = (subject.endpoint, bytes(subject.node_id), int(fact.status))
-            self.digest ^= _mark(name, fact.rings)
+            self.digest ^= self._mark_of(fact)
         elif isinstance(fact, Cut):
             self.digest ^= _mark(fact.digest, 1)
         else:
@@ -119,9 +118,7 @@ class Gossip:
         for statement, bits in self._said.pop(rank, {}).items():
             self.digest ^= _mark(statement, bits)
         self._everything.clear()
-        self._forgotten += 1
-        if self._forgotten >= COMPACTION:
-            self._compact()
+        self._superseded()
 
     def wake(self, now: float) -> None:
         if now < self.due:
@@ -148,6 +145,43 @@ class Gossip:
                 batch = batches[start]
             if batch is not None:
                 self._send(neighbour, batch)
+
+    def _mark_of(self, alert: Alert) -> int:
+        """What this alert changes in the digest: a report that it supersedes is no fact any more."""
+        subject = alert.subject
+        # without the ground: what was said on two is still the same
+        name = (subject.endpoint, bytes(subject.node_id), int(alert.status))
+        if alert.status not in (Status.DOWN, Status.WITHDRAWN):
+            return _mark(name, alert.rings)
+        revisions = self._revisions.setdefault((subject.endpoint, subject.node_id), {})
+        mark = 0
+        for ring in range(alert.rings.bit_length()):
+            if alert.rings >> ring & 1:
+                before = revisions.get(ring)
+                if before is not None:
+                    mark ^= _mark((*name[:2], before), 1 << ring)
+                    self._superseded()
+                revisions[ring] = alert.revision
+                mark ^= _mark((*name[:2], alert.revision), 1 << ring)
+        return mark
+
+    def _superseded(self) -> None:
+        """One more fact of the log is none any more."""
+        self._everything.clear()
+        self._forgotten += 1
+        if self._forgotten >= COMPACTION:
+            self._compact()
+
+    def _current(self, alert: Alert) -> int:
+        """The rings for which this alert still holds."""
+        if alert.status not in (Status.DOWN, Status.WITHDRAWN):
+            return alert.rings
+        revisions = self._revisions[alert.subject.endpoint, alert.subject.node_id]
+        return sum(
+            1 << ring
+            for ring in range(alert.rings.bit_length())
+            if alert.rings >> ring & 1 and revisions[ring] == alert.revision
+        )
 
     def _choose(self) -> None:
         ways = [way for way in self._ways if way not in self._avoided] or self._ways
@@ -186,9 +220,9 @@ class Gossip:
 
     def _batch(self, span: Sequence[tuple[Fact, Endpoint | None]], complete: bool = False) -> Facts | None:
         """These facts without those that were forgotten; None when none are left."""
-        if len(span) == 1 and isinstance(span[0][0], Alert):
-            return self._facts((span[0][0],), complete=complete)
-        alerts: dict[tuple[Endpoint, NodeId, Status, Ground], Alert] = {}
+        if len(span) == 1 and isinstance(only := span[0][0], Alert) and self._current(only) == only.rings:
+            return self._facts((only,), complete=complete)
+        alerts: dict[tuple[Endpoint, NodeId, Status, Ground, int], Alert] = {}
         proposals: list[Cut] = []
         prepares: list[Prepare] = []
         accepts: list[Accept] = []
@@ -196,12 +230,17 @@ class Gossip:
         votes: dict[tuple[Rank, CutDigest], int] = {}
         for fact, _ in span:
             if isinstance(fact, Alert):
-                about = (fact.subject.endpoint, fact.subject.node_id, fact.status, fact.ground)
-                other = alerts.setdefault(about, fact)
-                if other is not fact:
+                rings = self._current(fact)
+                if not rings:
+                    continue
+                subject = fact.subject
+                about = (subject.endpoint, subject.node_id, fact.status, fact.ground, fact.revision)
+                other = alerts.get(about)
+                if other is None:
+                    alerts[about] = fact if rings == fact.rings else fact._replace(rings=rings)
+                else:
                     observer = fact.observer if fact.observer == other.observer else None
-                    rings = other.rings | fact.rings
-                    alerts[about] = Alert(observer, other.subject, other.status, rings, fact.ground)
+                    alerts[about] = other._replace(observer=observer, rings=other.rings | rings)
             elif isinstance(fact, Cut):
                 proposals.append(fact)
             elif fact.rank not in self._said:
@@ -244,12 +283,16 @@ class Gossip:
         )  # fmt: skip
 
     def _compact(self) -> None:
-        """Rid the log of what was forgotten."""
+        """Rid the log of what was forgotten or superseded."""
         log, self._log = self._log, []
         places = [0]
         for entry in log:
             fact = entry[0]
-            if isinstance(fact, Alert | Cut) or fact.rank in self._said:
+            if isinstance(fact, Alert):
+                holds = self._current(fact) != 0
+            else:
+                holds = isinstance(fact, Cut) or fact.rank in self._said
+            if holds:
                 self._log.append(entry)
             places.append(len(self._log))
         self._cursors = {neighbour: places[cursor] for neighbour, cursor in self._cursors.items()}

@@ -293,6 +293,8 @@ class Node:
         self._reception.wake(now)
         if self._convalescence is not None:
             self._convalescence.wake(now)
+        if self._epoch is not None and now >= self._epoch.review_due:
+            self._epoch.review(self._monitor.healthy_since, now)
         if self._epoch is not None:
             self._outreach.wake(self._epoch.configuration, self._quorum_lost, now)
         if self._departure is not None and now >= self._departure.due:
@@ -308,8 +310,8 @@ class Node:
             due = other
         if (other := self._reception.due) < due:
             due = other
-        if self._epoch is not None and (other := self._epoch.due) < due:
-            due = other
+        if self._epoch is not None:
+            due = min(due, self._epoch.due, self._epoch.review_due)
         if self._joining is not None:
             due = min(due, self._joining.due)
         if self._convalescence is not None:

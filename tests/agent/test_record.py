@@ -11,6 +11,7 @@ from rapid.agent import record as room
 from rapid.agent.record import Record
 from rapid.detection.alert import Alert, Ground, Status
 from rapid.overlay.configuration import Configuration
+from rapid.overlay.member import Member
 from rapid.telling import view_of
 
 from .stub import CLUSTER, Stub, at, member
@@ -162,3 +163,21 @@ def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stub.record.why(at(50))["removals"][0]["version"] == 2 * room.VIEWS + 1
     removals = stub.record.why(at(50))["removals"]
     assert len(removals) == room.REMOVALS
+
+
+def test_a_withdrawn_report_is_not_among_the_alerts_any_more() -> None:
+    stub = formed(6)
+    stub.alert(at(2), [0, 1])
+    stub.alert(at(3), [1])
+    about = member(2)
+    assert stub.configuration is not None
+    observer = stub.configuration.observers(at(2))[1]
+    subject = Member(about.endpoint, about.node_id)
+    withdrawal = Alert(observer, subject, Status.WITHDRAWN, 0b10, revision=1)
+    told = stub.record.alerted((str(CLUSTER), 1), withdrawal)
+    assert (told["status"], told["rings"]) == ("withdrawn", [1])
+    assert [(alert["subject"], alert["rings"]) for alert in stub.record.alerts] == [
+        (str(at(2)), [0]), (str(at(3)), [1]),
+    ]  # fmt: skip
+    stub.change(removed=[at(2)])
+    assert stub.record.why(at(2))["removals"][0]["rings"] == [0]

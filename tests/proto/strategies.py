@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rapid.consensus.facts import ROUND_LIMIT, Accept, Prepare, Promise, Rank, Vote
-from rapid.detection.alert import Alert, Ground, Status
+from rapid.detection.alert import REVISION_LIMIT, Alert, Ground, Status
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
@@ -101,7 +101,8 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
     facts = (
         several(
             st.builds(
-                Alert, st.none() | domain.endpoints, members, st.sampled_from(Status), domain.rings, grounds
+                Alert, st.none() | domain.endpoints, members, st.sampled_from(Status), domain.rings, grounds,
+                st.integers(0, REVISION_LIMIT - 1),
             )
         ),
         several(cuts),

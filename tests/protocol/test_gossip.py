@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 from math import inf
 from random import Random
 
@@ -10,7 +10,9 @@ import pytest
 
 from rapid.consensus.facts import FAST, NO_RANK, Accept, Prepare, Promise, Rank, Vote
 from rapid.detection.alert import Alert, Ground, Status
+from rapid.detection.cut_detector import CutDetector
 from rapid.detection.lag import Lag
+from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.protocol.gossip import COMPACTION, Fact, Gossip
@@ -273,3 +275,60 @@ def test_the_digest_is_of_what_is_said_and_not_of_its_grounds() -> None:
     silent.learn(Alert(at(2), VICTIM, Status.DOWN, 3, Ground.SILENT))
     refused.learn(*(Alert(at(2), VICTIM, Status.DOWN, ring, Ground.REFUSED) for ring in (1, 2)))
     assert silent.gossip.digest == refused.gossip.digest != 0
+
+
+# -- reports that supersede each other
+
+REPORTS = [
+    Alert(at(2), VICTIM, Status.DOWN, 0b11, Ground.SILENT),
+    Alert(at(2), VICTIM, Status.WITHDRAWN, 0b11, Ground.UNSTATED, 1),
+    Alert(at(2), VICTIM, Status.DOWN, 0b11, Ground.REFUSED, 2),
+]
+
+
+def test_only_the_latest_report_of_an_edge_is_passed_on() -> None:
+    log = Log(at(1)).learn(*REPORTS)
+    [(_, facts)] = log.flush()
+    assert facts.alerts == (REPORTS[2],)
+    assert log.gossip.everything(complete=True).alerts == (REPORTS[2],)
+
+
+def test_one_superseded_ring_leaves_the_others() -> None:
+    log = Log(at(1)).learn(REPORTS[0], REPORTS[1]._replace(rings=0b10))
+    [(_, facts)] = log.flush()
+    assert facts.alerts == (REPORTS[0]._replace(rings=0b01), REPORTS[1]._replace(rings=0b10))
+
+
+def test_who_came_late_has_the_same_digest_as_who_saw_it_all() -> None:
+    early, late = Log().learn(*REPORTS), Log().learn(REPORTS[2])
+    assert early.gossip.digest == late.gossip.digest != Log().learn(REPORTS[0]).gossip.digest
+
+
+def test_superseded_reports_do_not_fill_the_log() -> None:
+    log = Log(at(1))
+    for revision in range(10 * COMPACTION):
+        status = Status.WITHDRAWN if revision % 2 else Status.DOWN
+        log.gossip.append(Alert(at(2), VICTIM, status, 1, Ground.UNSTATED, revision), None, 0.0)
+    assert len(log.gossip._log) <= COMPACTION + 1
+    [(_, facts)] = log.flush()
+    assert [alert.revision for alert in facts.alerts] == [10 * COMPACTION - 1]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_the_order_of_a_report_its_withdrawal_and_a_departure_does_not_matter(order: tuple[int, ...]) -> None:
+    """A member that leaves after it was reported, or is reported after it said that it leaves."""
+    view = Configuration.of(CLUSTER, 1, [Member(at(n), NodeId(bytes([n]) * 16)) for n in range(4)], 10)
+    subject = view.members[0]
+    observer = view.observers(subject.endpoint)[0]
+    leaving = Alert(observer, subject, Status.LEAVING, 1)
+    alerts = [report._replace(observer=observer, subject=subject, rings=1) for report in REPORTS]
+    alerts = [*alerts, leaving]
+    told = []
+    for sequence in (alerts, [alerts[place] for place in order]):
+        detector, log = CutDetector(view, 9, 3), Log()
+        for alert in sequence:
+            if (new := detector.add(alert)) is not None:
+                log.learn(new)
+        known = {(a.status, a.rings, a.revision) for a in log.gossip.everything(complete=False).alerts}
+        told.append((log.gossip.digest, known))
+    assert told[0] == told[1]
