@@ -71,8 +71,10 @@ class Gossip:
         self._last = -inf
         self._said: dict[Rank, dict[Statement, int]] = {}
         """Who is known to have said what, at each rank that was not forgotten."""
-        self._revisions: dict[tuple[Endpoint, NodeId], dict[int, int]] = {}
-        """The revision that holds for each ring on which a member was reported down."""
+        self._reported: dict[tuple[Endpoint, bytes], int] = {}
+        """The rings on which a member was ever reported down."""
+        self._revisions: dict[tuple[Endpoint, bytes], dict[int, int]] = {}
+        """The revision that holds for each of these rings, where it is not 0."""
         self._forgotten = 0
         self._everything: dict[bool, Facts] = {}
         self.digest = 0
@@ -153,16 +155,18 @@ class Gossip:
         name = (subject.endpoint, bytes(subject.node_id), int(alert.status))
         if alert.status not in (Status.DOWN, Status.WITHDRAWN):
             return _mark(name, alert.rings)
-        revisions = self._revisions.setdefault((subject.endpoint, subject.node_id), {})
-        mark = 0
-        for ring in range(alert.rings.bit_length()):
-            if alert.rings >> ring & 1:
-                before = revisions.get(ring)
-                if before is not None:
-                    mark ^= _mark((*name[:2], before), 1 << ring)
-                    self._superseded()
-                revisions[ring] = alert.revision
-                mark ^= _mark((*name[:2], alert.revision), 1 << ring)
+        process = name[:2]
+        reported = self._reported.get(process, 0)
+        self._reported[process] = reported | alert.rings
+        mark = _mark((*process, alert.revision), alert.rings)
+        if alert.revision:
+            revisions = self._revisions.setdefault(process, {})
+            for ring in range(alert.rings.bit_length()):
+                if alert.rings >> ring & 1:
+                    if reported >> ring & 1:
+                        mark ^= _mark((*process, revisions.get(ring, 0)), 1 << ring)
+                        self._superseded()
+                    revisions[ring] = alert.revision
         return mark
 
     def _superseded(self) -> None:
@@ -174,13 +178,15 @@ class Gossip:
 
     def _current(self, alert: Alert) -> int:
         """The rings for which this alert still holds."""
-        if alert.status not in (Status.DOWN, Status.WITHDRAWN):
+        if not self._revisions or alert.status not in (Status.DOWN, Status.WITHDRAWN):
             return alert.rings
-        revisions = self._revisions[alert.subject.endpoint, alert.subject.node_id]
+        revisions = self._revisions.get((alert.subject.endpoint, bytes(alert.subject.node_id)))
+        if revisions is None:
+            return alert.rings
         return sum(
             1 << ring
             for ring in range(alert.rings.bit_length())
-            if alert.rings >> ring & 1 and revisions[ring] == alert.revision
+            if alert.rings >> ring & 1 and revisions.get(ring, 0) == alert.revision
         )
 
     def _choose(self) -> None:
