@@ -67,7 +67,7 @@ class Record:
 
     def changed(self, change: Change) -> Report:
         """The next change; what is told of it."""
-        report = as_report(change)
+        report = as_report(change, self.view)
         self.changes.append(report)
         self.state = self.state.after(change)
         match change:

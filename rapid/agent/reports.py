@@ -6,13 +6,17 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from rapid.agent.printable import printable
 from rapid.detection.alert import Alert
+from rapid.overlay.cut import Removal
+from rapid.overlay.member import Member
 from rapid.view import (
     Change,
     Evicted,
     OtherCluster,
     QuorumLost,
     QuorumRestored,
+    View,
     ViewChange,
     ViewsSkipped,
 )
@@ -26,29 +30,18 @@ def now(event: str, **fields: object) -> Report:
     return {"t": time.time(), "event": event, **fields}
 
 
-def as_report(change: Change) -> Report:
-    """What is told of a change."""
+def as_report(change: Change, before: View | None = None) -> Report:
+    """What is told of a change.
+
+    A report that brings a view has ``view``, its name and size, whatever the event; ``joined`` and
+    ``removed``, applied to the members of the last such report, give its members. Where views were
+    skipped, these are the differences from ``before``, the last view that was told of.
+    """
     match change:
         case ViewChange(view, joined, removed):
-            return now(
-                "view",
-                cluster_id=view.cluster_id,
-                version=view.version,
-                size=view.size,
-                digest=view.digest,
-                joined=[str(member.endpoint) for member in joined],
-                removed=[str(removal.endpoint) for removal in removed],
-                left=[str(removal.endpoint) for removal in removed if removal.left],
-            )
+            return now("view", **_brought(view, joined, removed))
         case ViewsSkipped(view, skipped):
-            return now(
-                "views skipped",
-                cluster_id=view.cluster_id,
-                version=view.version,
-                size=view.size,
-                digest=view.digest,
-                skipped=skipped,
-            )
+            return now("views skipped", **_brought(view, *_between(before, view)), skipped=skipped)
         case Evicted(cluster_id, version, rejoining):
             return now("evicted", cluster_id=cluster_id, version=version, rejoining=rejoining)
         case OtherCluster(endpoint, cluster_id, size, merging):
@@ -59,6 +52,33 @@ def as_report(change: Change) -> Report:
             return now("quorum lost", version=version)
         case QuorumRestored(version):
             return now("quorum restored", version=version)
+
+
+def _brought(view: View, joined: Iterable[Member], removed: Iterable[Removal]) -> Report:
+    """The fields of every report that brings a view; those of ``view`` are also beside it."""
+    name = {
+        "cluster_id": view.cluster_id,
+        "version": view.version,
+        "size": view.size,
+        "digest": view.digest,
+    }
+    gone = list(removed)
+    return {
+        **name,
+        "joined": [str(member.endpoint) for member in joined],
+        "removed": [str(removal.endpoint) for removal in gone],
+        "left": [str(removal.endpoint) for removal in gone if removal.left],
+        "view": name,
+    }
+
+
+def _between(before: View | None, after: View) -> tuple[list[Member], list[Removal]]:
+    """Who came and who went, whichever way it was; a process that was started anew did both."""
+    known = set(before.members) if before is not None else set()
+    still = set(after.members)
+    came = [member for member in after.members if member not in known]
+    went = [member for member in (before.members if before is not None else ()) if member not in still]
+    return came, [Removal(member.endpoint, member.node_id) for member in went]
 
 
 def as_alert(t: float, alert: Alert) -> Report:
@@ -75,8 +95,8 @@ def as_alert(t: float, alert: Alert) -> Report:
 
 
 def as_text(report: Report) -> str:
-    """A line for people: the time, what happened, and who came and went."""
-    return f"{stamp(report['t'])}  {_told(report)}"
+    """A line for people: the time, what happened, and who came and went. It is one line, and printable."""
+    return printable(f"{stamp(report['t'])}  {_told(report)}")
 
 
 def stamp(t: float) -> str:
@@ -92,10 +112,11 @@ def said(alert: Report) -> str:
 
 def _told(report: Report) -> str:
     match report:
-        case {"event": "view", "version": version, "size": size}:
-            gone = [f"-{e} (left)" if e in report["left"] else f"-{e}" for e in report["removed"]]
+        case {"event": event, "version": version, "size": size, "removed": removed}:
+            gone = [f"-{e} (left)" if e in report["left"] else f"-{e}" for e in removed]
             who = " ".join([*(f"+{e}" for e in report["joined"]), *gone])
-            return f"view {version}, {size} member{'s' * (size != 1)}: {who}"
+            skipped = f" after {report['skipped']} that were skipped" if event == "views skipped" else ""
+            return f"view {version}, {size} member{'s' * (size != 1)}{skipped}: {who}"
         case {"event": "alerts", "alerts": alerts}:
             return f"alerts: {_of_each_subject(alerts)}"
         case {"event": event}:

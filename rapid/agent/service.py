@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,8 +11,10 @@ from functools import partial
 
 from rapid.agent.configuration import Configuration
 from rapid.agent.events import Events
+from rapid.agent.printable import printable
 from rapid.agent.record import Record
 from rapid.agent.reports import Report, now
+from rapid.agent.signals import end_soon, ending_signals
 from rapid.detection.alert import Alert
 from rapid.detection.judge import Windowed
 from rapid.errors import LeaveTimeout, SettingsError, StateError
@@ -32,8 +33,12 @@ class Agent:
     With an admin endpoint it answers there for as long as it runs, before it has joined, too.
     """
 
-    def __init__(self, configuration: Configuration, report: Print) -> None:
+    def __init__(
+        self, configuration: Configuration, report: Print, counts: Counter[str] | None = None
+    ) -> None:
+        """``counts`` is what else there is to count in this process; it is told with the member's."""
         self._cluster = configuration.cluster()
+        self._counts: Counter[str] = Counter() if counts is None else counts
         settings = configuration.as_settings()
         # an agent takes no other judge
         self._record = Record(settings.k, repr(Windowed(settings.window, settings.failures)))
@@ -56,7 +61,7 @@ class Agent:
 
     @property
     def stats(self) -> Counter[str]:
-        return self._cluster.stats
+        return Counter({**self._cluster.stats, **self._counts})
 
     async def run(self, released: Callable[[], Awaitable[None]] | None = None) -> int:
         """Until a signal, a departure or an eviction; the exit status of the process.
@@ -74,7 +79,7 @@ class Agent:
             # the streams end before the server waits for them
             stack.callback(self._events.close)
             following = asyncio.create_task(self._follow(released))
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in ending_signals():
                 loop.add_signal_handler(number, self._stop, following)
             try:
                 return await following
@@ -109,6 +114,9 @@ class Agent:
         await self._cluster.leave()
 
     def _stop(self, following: asyncio.Task[int]) -> None:
+        if self._ended_by_signal:
+            # whatever hangs does not hold up a second one
+            end_soon()
         self._ended_by_signal = True
         following.cancel()
 
@@ -138,7 +146,7 @@ class Agent:
         try:
             await self.leave()
         except LeaveTimeout as timeout:
-            print(f"rapid agent: {timeout}", file=sys.stderr)
+            print(f"rapid agent: {printable(timeout)}", file=sys.stderr)
 
     def _alerted(self, about: Membership, alert: Alert) -> None:
         origin = (str(about.cluster_id), about.version)

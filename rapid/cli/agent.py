@@ -10,13 +10,17 @@ import signal
 import sys
 import threading
 from argparse import SUPPRESS
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from rapid.agent.configuration import BASES, KINDS, Configuration
-from rapid.agent.reports import Report, as_text
+from rapid.agent.output import Output
+from rapid.agent.printable import printable
+from rapid.agent.reports import as_text
+from rapid.agent.signals import ending_signals
 from rapid.agent.sources import configured, written_in
 from rapid.errors import EndpointError, MetadataError, RapidError, SettingsError, StateError
 from rapid.log import configured_by
@@ -28,9 +32,9 @@ FEWER_THREADS = "-event_engine_client,-event_engine_listener,-event_engine_callb
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rapid agent``."""
     parser.description = (
-        "Run one member until SIGTERM or SIGINT, then leave. A second signal ends it without waiting for"
-        " the others to agree. What is not said here is taken from the variables RAPID_LISTEN, RAPID_SEEDS"
-        " and so on, and then from the file; the guide docs/guides/agent.md names all of them."
+        "Run one member until SIGTERM, SIGINT or SIGHUP, then leave. A second signal ends it without"
+        " waiting for the others to agree. What is not said here is taken from the variables RAPID_LISTEN,"
+        " RAPID_SEEDS and so on, and then from the file; the guide docs/guides/agent.md names all of them."
     )
     parser.epilog = (
         "Exit status: 0 when a signal or 'rapid leave' ended it, 1 when it could not listen or join or was"
@@ -141,22 +145,43 @@ def _configure_service(parser: argparse.ArgumentParser) -> None:
 
 def _configure_log() -> None:
     import structlog
+    from structlog.dev import ConsoleRenderer, plain_traceback, set_exc_info
 
     structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.StackInfoRenderer(),
+            set_exc_info,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            _made_printable,
+            # no colours: their escapes could not be told from those that others have sent
+            ConsoleRenderer(colors=False, exception_formatter=plain_traceback),
+        ],
+        # where standard error is at that time
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger("warning"),
     )
 
 
+def _made_printable(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor: no value of an event begins a line of its own."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = printable(value)
+    return event
+
+
 def run(args: argparse.Namespace) -> int:
     """Exit status as in the epilog above."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         signal.signal(number, _end)
     # standard output is for the views
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_EXPERIMENTS", FEWER_THREADS)
     configured_by(_configure_log)
-    report = _print_json if args.json else _print_text
+    counts: Counter[str] = Counter()
+    output = Output(json.dumps if args.json else as_text, counts)
     try:
         arguments = given(args)
         configuration = configured(arguments, args.config)
@@ -165,17 +190,22 @@ def run(args: argparse.Namespace) -> int:
     from rapid.agent.service import Agent
 
     try:
-        agent = Agent(configuration, report)
+        agent = Agent(configuration, output.report, counts)
     except (EndpointError, MetadataError, SettingsError) as problem:
         source = written_in(problem, arguments, args.config)
         return _fail(f"{problem} ({source})" if source else problem, 2)
     _wait_for_a_turn()
     if args.tether and not args.wait:
         _on_a_thread(_outlive_nobody)
-    try:
-        return asyncio.run(agent.run(partial(_released, args.tether) if args.wait else None))
-    except RapidError as problem:
-        return _fail(problem, 1)
+    with output:
+        try:
+            return asyncio.run(agent.run(partial(_released, args.tether) if args.wait else None))
+        except RapidError as problem:
+            return _fail(problem, 1)
+        finally:
+            # the loop has taken its handlers back
+            for number in ending_signals():
+                signal.signal(number, _end)
 
 
 def _wait_for_a_turn() -> None:
@@ -232,14 +262,6 @@ def _metadata(pairs: list[str]) -> dict[str, str]:
     return metadata
 
 
-def _print_json(report: Report) -> None:
-    print(json.dumps(report), flush=True)
-
-
-def _print_text(report: Report) -> None:
-    print(as_text(report), flush=True)
-
-
 async def _released(tethered: bool) -> None:
     """Until a line on standard input, which is followed further if ``tethered``."""
     loop = asyncio.get_running_loop()
@@ -273,10 +295,10 @@ def _outlive_nobody() -> None:
 
 
 def _end(*_: object) -> None:
-    """Before there is a member, a signal just ends the process."""
+    """Before there is a member, and after, a signal just ends the process."""
     sys.exit(0)
 
 
 def _fail(problem: object, status: int) -> int:
-    print(f"rapid agent: {problem}", file=sys.stderr)
+    print(f"rapid agent: {printable(problem)}", file=sys.stderr)
     return status

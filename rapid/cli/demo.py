@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rapid.agent.printable import printable
 from rapid.cli.agreement import summary
 from rapid.cli.display import Display, display_for
 from rapid.cli.fleet import Agent, Fleet, named
@@ -86,7 +87,7 @@ async def _demo(args: argparse.Namespace) -> int:
             try:
                 outcome = await demo.play()
             except Overdue as overdue:
-                print(f"rapid demo: {overdue}", file=sys.stderr)
+                print("\n".join(map(printable, f"rapid demo: {overdue}".split("\n"))), file=sys.stderr)
                 return 1
     if args.json:
         print(json.dumps(outcome))
@@ -178,4 +179,4 @@ def as_text(outcome: dict[str, Any]) -> str:
         ]
     lines.append(f"identical views          {'yes' if outcome['identical_views'] else 'NO'}")
     lines += [f"PROBLEM: {problem}" for problem in outcome["problems"]]
-    return "\n".join(["", *lines])
+    return "\n".join(["", *map(printable, lines)])

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from rapid.agent.printable import printable
 from rapid.cli.fleet import Agent
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Lines(Display):
             self._print(f"  version {newest}, size {len(have)}: seen by all")
 
     def _print(self, text: str) -> None:
-        print(f"{time.monotonic() - self._begun:8.3f}  {text}", flush=True)
+        print(f"{time.monotonic() - self._begun:8.3f}  {printable(text)}", flush=True)
 
 
 class Table(Display):
@@ -97,7 +98,7 @@ class Table(Display):
         self._live.stop()
 
     def phase(self, text: str) -> None:
-        self._phases.append(f"{time.monotonic() - self._begun:8.3f}  {text}")
+        self._phases.append(f"{time.monotonic() - self._begun:8.3f}  {printable(text)}")
 
     def show(self, agents: Sequence[Agent]) -> None:
         self._agents = agents
@@ -122,7 +123,7 @@ class Table(Display):
     def _cell(self, agent: Agent) -> Text:
         from rich.text import Text
 
-        name = agent.endpoint or "starting"
+        name = printable(agent.endpoint or "starting")
         if agent.is_killed:
             return Text(f"{name:<15} killed      ", style="red strike")
         if agent.view is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from rapid.agent.printable import pair, printable
 from rapid.cli import remote
 
 
@@ -27,10 +28,11 @@ def run(args: argparse.Namespace) -> int:
 def as_text(view: remote.Answer) -> str:
     """A line for each member, and one for the view."""
     members = view["members"]
-    width = max((len(member["endpoint"]) for member in members), default=0)
+    names = [printable(member["endpoint"]) for member in members]
+    width = max(map(len, names), default=0)
     many = "s" * (len(members) != 1)
     lines = [f"cluster {view['cluster_id']}, view {view['version']}, {view['size']} member{many}"]
-    for member in members:
-        metadata = " ".join(f"{key}={value}" for key, value in member["metadata"].items())
-        lines.append(f"{member['endpoint']:<{width}}  {member['node_id']}  {metadata}".rstrip())
-    return "\n".join(lines)
+    for name, member in zip(names, members, strict=True):
+        metadata = " ".join(pair(key, value) for key, value in member["metadata"].items())
+        lines.append(f"{name:<{width}}  {member['node_id']}  {metadata}".rstrip())
+    return "\n".join(map(printable, lines))

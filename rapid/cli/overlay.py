@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from rapid.agent.printable import printable
 from rapid.errors import EndpointError, RapidError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.expander import Expansion, drawing, expansion
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         Settings(k=args.k, h=args.k, l=low)
         endpoints = read_endpoints(sys.stdin.buffer)
     except RapidError as problem:
-        print(f"rapid overlay: {problem}", file=sys.stderr)
+        print(f"rapid overlay: {printable(problem)}", file=sys.stderr)
         return 2
     configuration = Configuration.of(
         ClusterId(bytes(ClusterId.SIZE)),
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         if args.svg is not None:
             args.svg.write_text(drawing(configuration), encoding="utf-8")
     except (RapidError, OSError) as problem:
-        print(f"rapid overlay: {problem}", file=sys.stderr)
+        print(f"rapid overlay: {printable(problem)}", file=sys.stderr)
         return 1
     print(as_json(configuration, endpoints, analysis) if args.json else as_text(configuration, analysis))
     return 0
@@ -104,7 +105,7 @@ def as_text(configuration: Configuration, analysis: Expansion | None) -> str:
         lines.append(f"second eigenvalue    {analysis.second_eigenvalue:.3f}")
         lines.append(f"lambda/2K            {analysis.lambda_over_2k:.3f}")
         lines.append(f"detectable fraction  {analysis.detectable_fraction:.3f}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _tally(neighbours: tuple[Endpoint, ...]) -> str:

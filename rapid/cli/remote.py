@@ -13,6 +13,7 @@ from typing import Any, Never
 from urllib.parse import quote
 
 from rapid.agent.address import admin_endpoint
+from rapid.agent.printable import printable
 from rapid.errors import EndpointError, RapidError
 from rapid.overlay.member import Endpoint
 
@@ -134,5 +135,5 @@ def talk(command: str, args: argparse.Namespace, about: Callable[[Agent], None])
 
 def fail(command: str, problem: object, status: int) -> int:
     """Say what was wrong; the exit status."""
-    print(f"rapid {command}: {problem}", file=sys.stderr)
+    print(f"rapid {command}: {printable(problem)}", file=sys.stderr)
     return status

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from rapid.agent.printable import printable
 from rapid.agent.reports import said, stamp
 from rapid.cli import remote
 from rapid.errors import EndpointError
@@ -51,7 +52,7 @@ def as_text(answer: remote.Answer) -> str:
     if not answer["removals"]:
         lines.append("no removal of it is remembered")
     lines.append(f"the member asked judges by {answer['judge']}, others by judges of their own")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _removal(removal: dict[str, Any]) -> list[str]:

@@ -25,11 +25,14 @@ from rapid import (
 )
 from rapid.agent.reports import Report, as_report, as_text
 from rapid.cli import COMMANDS, main
+from rapid.cli.agent import _configure_log
+from rapid.log import configured_by, log
 
 A, B, C = (Endpoint("10.0.0.1", port) for port in (7400, 7401, 7402))
 ID = NodeId(bytes(16))
 NO_ENDPOINT = "is no HOST:PORT, such as 10.0.0.5:7400"
 NO_PAIR = "is no KEY=VALUE, such as role=cache"
+NAME = {"cluster_id": "c0", "version": 3, "size": 2, "digest": "d1"}
 VIEW = View("c0", 3, "d1", (Member(A, ID), Member(B, ID)))
 
 
@@ -97,6 +100,22 @@ def test_bad_values_are_named_in_one_line(
     assert said.count("\n") == 1
 
 
+def test_the_log_for_people_has_one_printable_line_for_each_event(
+    capsys: pytest.CaptureFixture[str], own_signals: None
+) -> None:
+    configured_by(_configure_log)
+    log.warning("told\x1b[2J", reason="a\nb\u202e", other=["c\x9b"])
+    try:
+        raise ValueError("of a peer")
+    except ValueError:
+        log.exception("failed")
+    said, *traceback = capsys.readouterr().err.splitlines()
+    assert said.isprintable()
+    assert r"told\x1b[2J" in said
+    assert r"reason=a\x0ab\u202e" in said
+    assert traceback[-1] == "ValueError: of a peer"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="where there are such policies")
 def test_a_policy_that_somebody_chose_stays() -> None:
     script = (
@@ -121,6 +140,7 @@ def test_a_policy_that_somebody_chose_stays() -> None:
                 "joined": ["10.0.0.1:7401"],
                 "removed": ["10.0.0.1:7400", "10.0.0.1:7402"],
                 "left": ["10.0.0.1:7402"],
+                "view": NAME,
             },
         ),
         (
@@ -131,6 +151,10 @@ def test_a_policy_that_somebody_chose_stays() -> None:
                 "version": 3,
                 "size": 2,
                 "digest": "d1",
+                "joined": ["10.0.0.1:7400", "10.0.0.1:7401"],
+                "removed": [],
+                "left": [],
+                "view": NAME,
                 "skipped": 4,
             },
         ),
@@ -152,9 +176,19 @@ def test_every_change_has_a_report(change: Change, report: Report) -> None:
     assert json.loads(json.dumps(printed)) == report
 
 
+def test_skipped_views_are_told_as_what_they_made_of_the_last_one() -> None:
+    before = View("c0", 1, "d0", (Member(A, ID), Member(B, NodeId(bytes(15) + b"\1")), Member(C, ID)))
+    report = as_report(ViewsSkipped(VIEW, 1), before)
+    # B is another process now
+    assert (report["joined"], report["removed"]) == ([str(B)], [str(B), str(C)])
+    line = as_text(report).split("  ", 1)[1]
+    assert line == f"view 3, 2 members after 1 that were skipped: +{B} -{B} -{C}"
+
+
 def test_the_line_for_people() -> None:
     report = as_report(ViewChange(VIEW, (Member(B, ID),), (Removal(A, ID), Removal(C, ID, left=True))))
     line = as_text(report).split("  ", 1)[1]
     assert line == "view 3, 2 members: +10.0.0.1:7401 -10.0.0.1:7400 -10.0.0.1:7402 (left)"
     assert as_text(as_report(QuorumLost(3))).endswith("  quorum lost: version 3")
     assert as_text({"t": 0.0, "event": "leaving"}).endswith("  leaving")
+    assert as_text({"t": 0.0, "event": "x", "said": "a\nb\x1b[2J"}).endswith(r"  x: said a\x0ab\x1b[2J")

@@ -15,6 +15,7 @@ import pytest
 
 from rapid import Endpoint, LeaveTimeout, QuorumError
 from rapid.agent.guard import Guard
+from rapid.agent.reports import now
 from rapid.cli import COMMANDS, main
 from rapid.detection.alert import Ground
 from tests.agent.stub import CLUSTER, Stub, at, member
@@ -50,6 +51,58 @@ async def test_members(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
         assert f"{at(2)}  {member(2).node_id}" in said
         assert await rapid("members", where, "--json") == 0
         assert json.loads(capsys.readouterr().out)["size"] == 4
+
+
+HOSTILE = "\x1b]0;pwned\x07\x1b[2J\n127.0.0.1:1  0123456789abcdef0123456789abcdef  role=primary\u202e\x9b"
+
+
+@pytest.mark.parametrize("command", ["members", "force-new-cluster"])
+async def test_what_a_member_says_of_itself_is_one_line_that_no_terminal_obeys(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub = Stub()
+    stub.change([member(0), member(1, metadata={"x": HOSTILE, "[red]y": "[bold]z"})])
+    async with stub.serving() as where:
+        assert await rapid(command, where, *ARGUMENTS.get(command, [])) == 0
+        said = capsys.readouterr().out
+        assert all(line.isprintable() for line in said.split("\n"))
+        assert said.count("\n") == 3
+        [line] = [line for line in said.splitlines() if line.startswith(str(at(1)))]
+        assert line.endswith(
+            r' [red]y=[bold]z x="\x1b]0;pwned\x07\x1b[2J\x0a127.0.0.1:1  0123456789abcdef0123456789abcdef'
+            r'  role=primary\u202e\x9b"'
+        )
+        # and for programs it is what it is
+        assert await rapid(command, where, *ARGUMENTS.get(command, []), "--json") == 0
+        said = capsys.readouterr().out
+        assert said.isascii()
+        assert any(one["metadata"].get("x") == HOSTILE for one in json.loads(said)["members"])
+
+
+async def test_an_error_of_whoever_answers_is_no_command_to_the_terminal(
+    stub: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub.refusal = LeaveTimeout("a\nb\x1b[2J")
+    async with stub.serving() as where:
+        assert await rapid("leave", where) == 1
+    assert capsys.readouterr().err == "rapid leave: a\\x0ab\\x1b[2J\n"
+
+
+async def test_what_happens_is_one_line_each_that_no_terminal_obeys(
+    stub: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with stub.serving() as where:
+        watching = asyncio.create_task(rapid("watch", where))
+        said = ""
+        while "view 1" not in said:
+            await asyncio.sleep(0.01)
+            said += capsys.readouterr().out
+        stub.events.append(now("made up", said=HOSTILE))
+        stub.events.close()
+        assert await watching == 3
+    said += capsys.readouterr().out
+    assert all(line.isprintable() for line in said.split("\n"))
+    assert said.count("\n") == 3
 
 
 async def test_why(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,9 +274,7 @@ def test_the_shell_completes(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("shtab", reason="the package shtab, which makes the script, is not installed")
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out
-    asked = (
-        "compopt() { :; }; COMP_WORDS=(rapid '{words}'); COMP_CWORD=1; _shtab_rapid; echo ${COMPREPLY[@]}"
-    )
+    asked = "compopt() { :; }; COMP_WORDS=(rapid '{words}'); COMP_CWORD=1; _shtab_rapid; echo ${COMPREPLY[@]}"
     for begun, expected in (("w", {"watch", "why"}), ("force", {"force-new-cluster"}), ("", set(COMMANDS))):
         done = subprocess.run(
             ["bash", "-c", script + asked.replace("{words}", begun)],
