@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -11,6 +12,8 @@ from contextlib import redirect_stderr, suppress
 from importlib import import_module
 from types import ModuleType
 
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""What hinders printing, and is no fault of the command."""
 COMMANDS = {
     "agent": "run one member until it is told to stop, and print its views",
     "members": "print the members of a running agent's view",
@@ -28,7 +31,31 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status. 2 for arguments that make no sense."""
+    """Run the command line; the exit status. 2 for arguments that make no sense.
+
+    Ends without a word when whoever reads its output has gone (1), and at Ctrl-C (130).
+    """
+    _have_standard_streams()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except OSError as problem:
+        if problem.errno not in UNWRITABLE:
+            raise
+        _discard_output()
+        with suppress(OSError):
+            print(f"rapid: cannot write: {problem.strerror}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     parser.add_argument("command", choices=COMMANDS, nargs="?", metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see rapid COMMAND --help")
@@ -42,16 +69,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = _module(args.command)
     inner = argparse.ArgumentParser(prog=f"rapid {args.command}", description=COMMANDS[args.command])
     command.configure(inner)
-    try:
-        status: int = command.run(inner.parse_args(args.arguments))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # the interpreter flushes once more on its way out, and would complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    status: int = command.run(inner.parse_args(args.arguments))
     return status
+
+
+def _have_standard_streams() -> None:
+    """Where a standard stream is closed, have it lead nowhere: no other file may take its number.
+
+    What the encoding of standard output does not have is printed as an escape.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # the lowest number that is free, and so this one
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - as long as the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """The interpreter flushes once more on its way out, and would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def whole_parser() -> argparse.ArgumentParser:

@@ -10,12 +10,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import islice, takewhile
 from math import inf
 
 from rapid.cli import studies
 from rapid.cli.studies import jobs
+from rapid.cli.workers import pool
 from rapid.errors import RapidError
 from rapid.simulation.swarm import Outcome, never_occurred, run_seed
 
@@ -116,10 +116,10 @@ def _outcomes(numbers: range, processes: int, canary: bool, until: float) -> Ite
     if processes == 1:
         yield from map(_task, tasks)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    with pool(processes) as workers:
         # a bounded number at a time, so that a violation does not wait for all the other seeds
         while batch := list(islice(tasks, 50 * processes)):
-            yield from pool.map(_task, batch, chunksize=5)
+            yield from workers.map(_task, batch, chunksize=5)
 
 
 def _elsewhere(numbers: list[int], processes: int) -> Iterator[tuple[int, str]]:
@@ -129,7 +129,8 @@ def _elsewhere(numbers: list[int], processes: int) -> Iterator[tuple[int, str]]:
     running = []
     for share in shares:
         program = (
-            "from rapid.simulation.swarm import run_seed\n"
+            "import signal; from rapid.simulation.swarm import run_seed\n"
+            "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
             f"for seed in {share}: print(seed, run_seed(seed).hash)"
         )
         running.append(

@@ -6,13 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from rapid.cli import figures
 from rapid.cli.progress import followed
+from rapid.cli.workers import pool
 from rapid.errors import RapidError
 from rapid.proto.codec import Encoder
 from rapid.protocol.messages import Message
@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         print(_as_json(study, rows) if args.json else command.table(study, rows), flush=True)
         if args.plot is not None:
             command.plot(rows, args.plot)
+    except BrokenPipeError:
+        raise
     except (RapidError, OSError) as problem:
         print(f"rapid simulate {args.study}: {problem}", file=sys.stderr)
         return 2 if isinstance(problem, ScenarioError) else 1
@@ -82,8 +84,8 @@ def _measured(study: Study, processes: int, what: str) -> Iterator[Any]:
     if processes == 1:
         yield from followed(map(study.measure, parts), len(parts), what)
         return
-    with ProcessPoolExecutor(processes) as pool:
-        yield from followed(pool.map(study.measure, parts), len(parts), what)
+    with pool(processes) as workers:
+        yield from followed(workers.map(study.measure, parts), len(parts), what)
 
 
 def numbers(text: str) -> tuple[int, ...]:
