@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from rapid.agent.events import Events
 from rapid.agent.guard import Guard, Guarded
@@ -28,6 +29,8 @@ from rapid.view import View, ViewChange
 
 SILENCE = 15.0
 """Seconds after which the stream of events says that it is still there."""
+STREAMS = 16
+"""Streams of events that may be open at once."""
 Exposition = Callable[[], tuple[bytes, str]]
 """Metrics in a format of their own, and its content type."""
 
@@ -67,6 +70,8 @@ class Admin:
         self._events = events
         self._guard = guard
         self._exposition = exposition
+        self._streams = 0
+        """Streams of events that are open."""
         self._run = secrets.token_hex(4)
         """Distinguishes the numbers of this process's events from those of another one's."""
 
@@ -145,12 +150,12 @@ class Admin:
         return self._answer("ready")
 
     async def events(self, request: Request) -> Response:
+        if self._streams >= STREAMS:
+            return _failed(503, f"{STREAMS} streams of events are open already; end one, or try again")
         run, _, number = request.headers.get("last-event-id", "").partition("-")
         known = run == self._run and number.isascii() and number.isdigit() and len(number) < 16
         after = int(number) if known and self._events.holds(int(number)) else None
-        return StreamingResponse(
-            self._stream(after), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
+        return _EventStream(self, self._stream(after))
 
     async def leave(self, request: Request) -> Response:
         if (problem := self._guard.problem(request)) is not None:
@@ -205,6 +210,21 @@ class Admin:
             # it does not listen yet
             who = {"endpoint": None, "node_id": None}
         return {**who, "state": self._record.state}
+
+
+class _EventStream(StreamingResponse):
+    """Counts as one for as long as it lasts."""
+
+    def __init__(self, admin: Admin, events: AsyncIterator[str]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._admin = admin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._admin._streams += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._admin._streams -= 1
 
 
 def _as_members(view: View) -> dict[str, Any]:

@@ -49,8 +49,12 @@ class Guard:
         return None
 
 
+BODY = 64 * 1024
+"""Bytes of a body, which nothing here reads."""
+
+
 class Guarded:
-    """An application that strangers get no answer from."""
+    """An application that strangers get no answer from, and that takes no large bodies."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
@@ -60,7 +64,19 @@ class Guarded:
         if scope["type"] == "http" and (reason := self._guard.stranger(Request(scope))) is not None:
             await JSONResponse({"error": reason}, 421)(scope, receive, send)
             return
+        if scope["type"] == "http" and (reason := _too_large(Request(scope))) is not None:
+            answer = JSONResponse({"error": reason}, 413, {"Connection": "close"})
+            await answer(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+
+def _too_large(request: Request) -> str | None:
+    length = request.headers.get("content-length", "0")
+    known = length.isascii() and length.isdigit() and len(length) < 10
+    if "transfer-encoding" in request.headers or not known or int(length) > BODY:
+        return f"no request here needs a body, and none may be of more than {BODY} bytes"
+    return None
 
 
 def _is_here(host: str) -> bool:

@@ -49,7 +49,7 @@ class Agent:
         self._ended_by_signal = False
         self._admin = None
         if configuration.admin_at() is not None:
-            self._admin = _admin_of(configuration)
+            self._admin = _admin_of(configuration, self._counts)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -175,7 +175,7 @@ def _soon(loop: asyncio.AbstractEventLoop, hear: Hear, about: Membership, alert:
 Serving = Callable[[Agent, Record, Events], AbstractAsyncContextManager[Endpoint]]
 
 
-def _admin_of(configuration: Configuration) -> Serving:
+def _admin_of(configuration: Configuration, counts: Counter[str]) -> Serving:
     """The admin endpoint that is asked for; SettingsError when what it is made with is not installed."""
     try:
         from rapid.agent.admin import Admin
@@ -197,7 +197,7 @@ def _admin_of(configuration: Configuration) -> Serving:
     @asynccontextmanager
     async def serve(agent: Agent, record: Record, events: Events) -> AsyncIterator[Endpoint]:
         admin = Admin(agent, record, events, guard, exposition_of(agent._cluster))
-        async with serving(admin.application(), bound(at)) as where:
+        async with serving(admin.application(), bound(at), counts) as where:
             yield where
 
     return serve

@@ -102,10 +102,10 @@ class Stub:
 
     @asynccontextmanager
     async def serving(
-        self, guard: Guard | None = None, exposition: Exposition | None = None
+        self, guard: Guard | None = None, exposition: Exposition | None = None, most: int | None = None
     ) -> AsyncIterator[Endpoint]:
         admin = Admin(self, self.record, self.events, guard or Guard(loopback=True), exposition)
-        async with serving(admin.application(), bound(Endpoint("127.0.0.1", 0))) as where:
+        async with serving(admin.application(), bound(Endpoint("127.0.0.1", 0)), self.stats, most) as where:
             try:
                 yield where
             finally:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from contextlib import closing
 from http.client import HTTPConnection
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -142,9 +144,7 @@ async def test_commands(stub: Stub) -> None:
         ("/force-new-cluster", StateError("not yet"), 409),
     ],
 )
-async def test_a_command_that_fails_says_why(
-    stub: Stub, path: str, refusal: RapidError, status: int
-) -> None:
+async def test_a_command_that_fails_says_why(stub: Stub, path: str, refusal: RapidError, status: int) -> None:
     stub.refusal = refusal
     async with stub.serving() as where:
         assert await post(where, path) == (status, {"error": str(refusal)})
@@ -275,3 +275,16 @@ async def test_a_port_in_use() -> None:
     async with Stub().serving() as where:
         with pytest.raises(BindError, match=f"cannot listen on {where} for the admin endpoint: Address alr"):
             bound(where)
+
+
+def test_the_page_puts_text_in_as_text_only() -> None:
+    page = (files("rapid.agent") / "page.html").read_text(encoding="utf-8")
+    _, _, script = page.partition("<script>")
+    markup = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|setHTML|DOMParser|srcdoc"
+        r"|document\.write|\beval\b|\bFunction\s*\(|setAttribute|javascript:|\.href\b|\.src\b"
+    )
+    assert "textContent" in script
+    assert markup.findall(script) == []
+    # and no text becomes a timer's program
+    assert all(what.startswith(("() =>", "draw.timer")) for what in re.findall(r"Timeout\((.{10})", script))

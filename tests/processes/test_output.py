@@ -31,8 +31,10 @@ async def begin() -> AsyncIterator[Begin]:
     """Starts agents whose streams are the test's own."""
     begun: list[Process] = []
 
-    async def begin(*arguments: str, **streams: int) -> Process:
-        process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=DEVNULL, **streams)
+    async def begin(*arguments: str, stdout: int, stderr: int | None = None) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdin=DEVNULL, stdout=stdout, stderr=stderr
+        )
         begun.append(process)
         return process
 
