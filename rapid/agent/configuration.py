@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rapid.agent.address import admin_endpoint
-from rapid.errors import EndpointError, MetadataError, SettingsError
+from rapid.errors import EndpointError, MetadataError, SettingsError, TLSError
 from rapid.overlay.member import Endpoint
 from rapid.settings import Settings
 
@@ -51,6 +51,9 @@ class Configuration:
     tls_ca: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
+    tls_mutual: bool = True
+    tls_verify_address: bool = False
+    tls_server_name: str | None = None
     admin: str | None = None
     admin_token: str | None = field(default=None, repr=False)
 
@@ -126,10 +129,24 @@ class Configuration:
 
         ca, certificate, key = self.tls_ca, self.tls_certificate, self.tls_key
         if ca is None and certificate is None and key is None:
+            # what was meant to keep others out must not be without any effect
+            for name in ("tls_mutual", "tls_verify_address", "tls_server_name"):
+                if getattr(self, name) != getattr(Configuration, name):
+                    raise SettingsError(name, "there is no TLS without tls_ca, tls_certificate and tls_key")
             return None
         if not (ca and certificate and key):
             raise SettingsError("tls", "tls_ca, tls_certificate and tls_key belong together")
-        return TLS(ca=ca, certificate=certificate, key=key)
+        try:
+            return TLS(
+                ca=ca,
+                certificate=certificate,
+                key=key,
+                mutual=self.tls_mutual,
+                verify_address=self.tls_verify_address,
+                server_name=self.tls_server_name,
+            )
+        except TLSError as problem:
+            raise TLSError(f"tls_{problem.field}", problem.problem) from None
 
 
 def _endpoint(field: str, text: str) -> Endpoint:

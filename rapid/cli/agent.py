@@ -88,6 +88,22 @@ def _configure_member(parser: argparse.ArgumentParser) -> None:
     option("--tls-ca", metavar="FILE", help="trust these authorities; with it, TLS is required")
     option("--tls-certificate", metavar="FILE", help="this member's certificate chain")
     option("--tls-key", metavar="FILE", help="its private key")
+    option(
+        "--tls-mutual",
+        action=argparse.BooleanOptionalAction,
+        help="whoever connects needs a certificate too, which is the default, or anybody may",
+    )
+    option(
+        "--tls-verify-address",
+        action=argparse.BooleanOptionalAction,
+        help="whoever connects must have a certificate that names the host it says it is, or any of the"
+        " authorities', which is the default",
+    )
+    option(
+        "--tls-server-name",
+        metavar="NAME",
+        help="the one name in the certificates of all members, asked for in place of each one's host",
+    )
 
 
 def _configure_seeds(seeds: argparse._MutuallyExclusiveGroup) -> None:

@@ -44,6 +44,9 @@ merge = true
 tls_ca = "ca.pem"
 tls_certificate = "node.pem"
 tls_key = "node.key"
+tls_mutual = false
+tls_verify_address = true
+tls_server_name = "rapid.example"
 admin = "7480"
 admin_token = "secret"
 
@@ -70,6 +73,9 @@ def test_a_whole_file(tmp_path: Path) -> None:
         tls_ca="ca.pem",
         tls_certificate="node.pem",
         tls_key="node.key",
+        tls_mutual=False,
+        tls_verify_address=True,
+        tls_server_name="rapid.example",
         admin="7480",
         admin_token="secret",
         metadata={"role": "cache"},
@@ -96,6 +102,25 @@ def test_every_source_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (made.listen, made.advertise, made.cluster_id) == ("argument:1", "variable:2", "ff")
     assert made.metadata == {"role": "argument", "zone": "variable", "rack": "file"}
     assert made.settings == {"window": 7, "failures": 2, "probe_retry": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "found"),
+    [
+        ({}, ("RAPID_TLS_MUTUAL", "false"), ("tls_mutual", False)),
+        ({}, ("RAPID_TLS_VERIFY_ADDRESS", "true"), ("tls_verify_address", True)),
+        ({}, ("RAPID_TLS_SERVER_NAME", "rapid.example"), ("tls_server_name", "rapid.example")),
+        ({"tls_mutual": True}, ("RAPID_TLS_MUTUAL", "false"), ("tls_mutual", True)),
+    ],
+)
+def test_the_variables_of_tls(
+    arguments: dict[str, Any],
+    variable: tuple[str, str],
+    found: tuple[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(*variable)
+    assert getattr(configured(arguments), found[0]) == found[1]
 
 
 def test_the_variable_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -23,9 +25,10 @@ from rapid import (
     ViewChange,
     ViewsSkipped,
 )
+from rapid.agent.configuration import Configuration
 from rapid.agent.reports import Report, as_report, as_text
 from rapid.cli import COMMANDS, main
-from rapid.cli.agent import _configure_log
+from rapid.cli.agent import _configure_log, configure, given
 from rapid.log import configured_by, log
 
 A, B, C = (Endpoint("10.0.0.1", port) for port in (7400, 7401, 7402))
@@ -98,6 +101,31 @@ def test_bad_values_are_named_in_one_line(
     said = capsys.readouterr().err
     assert said.startswith(f"rapid agent: {error}")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Configuration)])
+def test_every_field_is_an_argument(field: str) -> None:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    kept_from_the_list_of_processes = {"admin_token"}
+    found = {action.dest for action in parser._actions}
+    assert (field in found) != (field in kept_from_the_list_of_processes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields"),
+    [
+        ([], {}),
+        (["--tls-verify-address"], {"tls_verify_address": True}),
+        (["--no-tls-verify-address"], {"tls_verify_address": False}),
+        (["--no-tls-mutual"], {"tls_mutual": False}),
+        (["--tls-server-name", "a.example"], {"tls_server_name": "a.example"}),
+    ],
+)
+def test_the_options_of_tls(arguments: list[str], fields: dict[str, object]) -> None:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    assert given(parser.parse_args(arguments)) == fields
 
 
 def test_the_log_for_people_has_one_printable_line_for_each_event(
