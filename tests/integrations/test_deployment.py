@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import re
 import shutil
@@ -17,6 +18,9 @@ import yaml
 from fastapi.testclient import TestClient
 
 from rapid import Settings
+from rapid.agent.configuration import Configuration
+from rapid.agent.sources import configures
+from rapid.cli.agent import configure, given
 
 from .clusters import ROOT, defined_by, programs
 
@@ -85,7 +89,7 @@ def test_a_mistake_in_it_would_be_found(
 def test_all_is_about_the_same_pods(manifest: dict[str, Resource], pod: Resource) -> None:
     labels = pod["metadata"]["labels"]
     specs = {kind: resource["spec"] for kind, resource in manifest.items()}
-    (peers,) = [rule for rule in specs["NetworkPolicy"]["ingress"] if "from" in rule]
+    (peers,) = rules_for("rapid", manifest)
     selectors = [
         {"matchLabels": specs["Service"]["selector"]},
         specs["StatefulSet"]["selector"],
@@ -106,12 +110,78 @@ def test_every_port_that_is_named_exists(manifest: dict[str, Resource], containe
     (service,) = manifest["Service"]["spec"]["ports"]
     assert service["port"] == ports[service["targetPort"]]
     rules = manifest["NetworkPolicy"]["spec"]["ingress"]
-    open_ = {port["port"]: "from" not in rule for rule in rules for port in rule["ports"]}
-    assert open_ == {"rapid": False, "admin": True}
+    assert {port["port"] for rule in rules for port in rule["ports"]} == set(ports)
     for probe in ("livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] == "admin"
     paths = [container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")]
     assert paths == ["/livez", "/readyz"]
+
+
+def rules_for(port: str, manifest: dict[str, Resource]) -> list[Resource]:
+    rules = manifest["NetworkPolicy"]["spec"]["ingress"]
+    return [rule for rule in rules if port in [each["port"] for each in rule["ports"]]]
+
+
+@pytest.mark.parametrize("port", ["rapid", "admin"])
+def test_no_port_is_open_to_all(port: str, manifest: dict[str, Resource]) -> None:
+    (rule,) = rules_for(port, manifest)
+    (source,) = rule["from"]
+    # of this namespace, and only with a label
+    assert set(source) == {"podSelector"}
+    assert source["podSelector"]["matchLabels"]
+
+
+def test_pods_speak_tls(
+    manifest: dict[str, Resource], pod: Resource, container: Resource, tmp_path: Path
+) -> None:
+    pytest.importorskip(
+        "cryptography", reason="the package cryptography, which makes certificates, is missing"
+    )
+    from rapid.cli.authority import Authority, alternative_names
+
+    (mount,) = container["volumeMounts"]
+    (volume,) = pod["spec"]["volumes"]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    assert "subPath" not in mount
+    # readable for the group that the container's user is in, and for nobody else
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert pod["spec"]["securityContext"]["fsGroup"] == pod["spec"]["securityContext"]["runAsGroup"]
+    name = argument(container, "tls-server-name")
+    made = Authority.found_in(tmp_path).certify(name, alternative_names([name]), 1)
+    files = {"tls-ca": made.ca, "tls-certificate": made.certificate, "tls-key": made.key}
+    for option in files:
+        assert argument(container, option).startswith(f"{mount['mountPath']}/")
+    # and the agent takes all that the manifest gives it
+    arguments = [text for text in container["args"][1:] if text.partition("=")[0][2:] not in files]
+    arguments += [f"--{option}={file}" for option, file in files.items()]
+    for variable in ("POD_IP", "NODE_NAME"):
+        arguments = [text.replace(f"$({variable})", "10.0.0.7") for text in arguments]
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    configuration = Configuration(**given(parser.parse_args(arguments)))
+    assert configuration.cluster() is not None
+    keys = {argument(container, option).rpartition("/")[2] for option in files}
+    header = (DEPLOY / "kubernetes" / "rapid.yaml").read_text(encoding="utf-8").partition("apiVersion")[0]
+    assert all(f"--from-file={key}" in header for key in keys)
+    assert f"generic {volume['secret']['secretName']} " in header
+
+
+def test_the_limits_have_room_for_what_an_agent_may_take(container: Resource) -> None:
+    resources = container["resources"]
+    assert resources["requests"]["memory"] == "64Mi"
+    # 256 MiB under attack, and one message of 64 MiB
+    assert int(resources["limits"]["memory"].removesuffix("Mi")) >= 256 + 64
+    assert _section(_unit(), "Service")["MemoryMax"] == resources["limits"]["memory"].replace("Mi", "M")
+
+
+def test_the_container_has_no_rights(pod: Resource, container: Resource) -> None:
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    assert not pod["spec"]["automountServiceAccountToken"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
 
 
 def test_pods_find_each_other_before_they_are_ready(
@@ -197,6 +267,17 @@ def test_the_unit_is_what_systemd_takes(tmp_path: Path) -> None:
     assert verified(_unit(), tmp_path) == ""
     assert "Bogus" in verified(_unit().replace("Type=exec", "Type=exec\nBogus=yes"), tmp_path)
     assert "rapid-agent" in verified(_unit().replace("RestartSec=5s", "RestartSec=soon"), tmp_path)
+
+
+def test_the_unit_s_tls_is_what_the_agent_reads() -> None:
+    text = (DEPLOY / "systemd" / "rapid-agent.service.d" / "tls.conf").read_text(encoding="utf-8")
+    loaded = re.findall(r"^LoadCredential=([\w.]+):/etc/rapid/tls/\1$", text, re.MULTILINE)
+    variables = dict(re.findall(r"(RAPID_\w+)=(\S+)", text))
+    assert [value for value in variables.values() if value.startswith("%d/")] == [
+        f"%d/{one}" for one in loaded
+    ]
+    assert all(configures(name) for name in variables)
+    assert {"RAPID_TLS_CA", "RAPID_TLS_CERTIFICATE", "RAPID_TLS_KEY"} <= set(variables)
 
 
 def test_the_unit_has_the_time_to_leave() -> None:
