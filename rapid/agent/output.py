@@ -60,6 +60,8 @@ class LineWriter:
         self._torn = False
         """Whether the first that waits is the rest of a line."""
         self._complained: set[int | None] = set()
+        self.problem: OSError | None = None
+        """Why the latest attempt to write has failed; None when it has not."""
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -146,11 +148,13 @@ class LineWriter:
         with self._changed:
             self._replace_first(b"")
             self._torn = False
+            self.problem = None
         return None
 
     def _failed(self, error: OSError, data: bytes, written: int) -> None:
         with self._changed:
             self._stats[f"writes failed:{self._name}"] += 1
+            self.problem = error
             self._torn = self._torn or written > 0
             if self._torn and isinstance(error, BrokenPipeError):
                 # whoever had the beginning of the line is gone: the next reader shall not get the rest

@@ -6,11 +6,13 @@ import argparse
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, suppress
 from importlib import import_module
 from types import ModuleType
+from typing import TextIO
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """What hinders printing, and is no fault of the command."""
@@ -38,13 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _have_standard_streams()
     try:
         try:
-            return _run(arguments)
-        finally:
+            status = _run(arguments)
+        except SystemExit:
             sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
         _discard_output()
         return 1
     except KeyboardInterrupt:
+        # what nobody reads must not hold up the end
+        if not _is_taken(sys.stdout):
+            _discard_output(flush=False)
         return 130
     except OSError as problem:
         if problem.errno not in UNWRITABLE:
@@ -91,14 +99,25 @@ def _have_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _discard_output() -> None:
-    """The interpreter flushes once more on its way out, and would complain."""
+def _is_taken(stream: TextIO) -> bool:
+    """Whether there is room for more, as far as the system can tell."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except (OSError, ValueError):
+        return True  # a file is always ready, and is no stream that can be asked on every system
+
+
+def _discard_output(*, flush: bool = True) -> None:
+    """The interpreter flushes once more on its way out, and would complain, or wait."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if flush:
+                stream.flush()
+                continue
         except OSError:
-            os.dup2(nowhere, stream.fileno())
+            pass  # nobody takes it, and that is why it is discarded
+        os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

@@ -59,10 +59,15 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    return asyncio.run(_until_signal(args))
+    outcome = asyncio.run(_until_signal(args))
+    if isinstance(outcome, int):
+        return outcome
+    # not before the event loop has ended: nobody may read it, and signals must be heard all the same
+    print(json.dumps(outcome) if args.json else as_text(outcome))
+    return 0 if outcome["agreed"] else 1
 
 
-async def _until_signal(args: argparse.Namespace) -> int:
+async def _until_signal(args: argparse.Namespace) -> dict[str, Any] | int:
     demo = asyncio.create_task(_demo(args))
     received: list[int] = []
 
@@ -80,20 +85,15 @@ async def _until_signal(args: argparse.Namespace) -> int:
         return 128 + received[0]
 
 
-async def _demo(args: argparse.Namespace) -> int:
+async def _demo(args: argparse.Namespace) -> dict[str, Any] | int:
     with display_for(args) as display:
         async with Fleet(heard=lambda: display.show(fleet.agents)) as fleet:
             demo = Demo(fleet, display, args)
             try:
-                outcome = await demo.play()
+                return await demo.play()
             except Overdue as overdue:
                 print("\n".join(map(printable, f"rapid demo: {overdue}".split("\n"))), file=sys.stderr)
                 return 1
-    if args.json:
-        print(json.dumps(outcome))
-    else:
-        print(as_text(outcome))
-    return 0 if outcome["agreed"] else 1
 
 
 class Demo:

@@ -6,11 +6,13 @@ import argparse
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from rapid.agent.output import FLUSH, LineWriter
 from rapid.agent.printable import printable
 from rapid.cli.fleet import Agent
 
@@ -54,6 +56,10 @@ class Lines(Display):
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
+        # who does not read it must not hold up the event loop, which hears the signals
+        self._out = LineWriter(
+            sys.stdout.fileno(), "standard output", "{} lines are missing here".format, Counter()
+        )
         self._first: set[int] = set()
         self._complete: set[int] = set()
 
@@ -74,7 +80,12 @@ class Lines(Display):
             self._print(f"  version {newest}, size {len(have)}: seen by all")
 
     def _print(self, text: str) -> None:
-        print(f"{time.monotonic() - self._begun:8.3f}  {printable(text)}", flush=True)
+        if isinstance(self._out.problem, BrokenPipeError):
+            raise self._out.problem
+        self._out.write(f"{time.monotonic() - self._begun:8.3f}  {printable(text)}")
+
+    def __exit__(self, *_: object) -> None:
+        self._out.close(FLUSH)
 
 
 class Table(Display):

@@ -121,7 +121,7 @@ def agents(views: Views) -> list[Agent]:
     return shown
 
 
-def test_lines(good: Views, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines(good: Views, capfd: pytest.CaptureFixture[str]) -> None:
     shown = agents(good)
     shown[3].is_killed = True
     last = [agent.views.pop() for agent in shown[:3]]
@@ -132,7 +132,7 @@ def test_lines(good: Views, capsys: pytest.CaptureFixture[str]) -> None:
             agent.views.append(newest)
             display.show(shown)
             display.show(shown)
-    lines = [line[8:].strip() for line in capsys.readouterr().out.splitlines()]
+    lines = [line[8:].strip() for line in capfd.readouterr().out.splitlines()]
     assert lines == [
         "begun",
         "version 2, size 4: first seen by a",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 
 FULL = Path("/dev/full")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are other streams there")
-SOME = [["overlay"], ["--version"], ["simulate", "--seeds", "0-1"]]
+SOME = [["overlay"], ["--version"]]
 
 
 def rapid(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -89,3 +92,50 @@ def test_ctrl_c(jobs: str) -> None:
     rest = process.communicate()[1].splitlines()
     assert [line for line in rest if not line.startswith(b"spectrum: ")] == []
     assert process.returncode == 130
+
+
+def full_pipe() -> tuple[int, int]:
+    """Its ends. It takes nothing until it is read."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while os.write(writing, bytes(4096)):
+            pass
+    os.set_blocking(writing, True)
+    return reading, writing
+
+
+def test_output_that_nobody_reads_does_not_hold_up_ctrl_c() -> None:
+    reading, writing = os.pipe()
+    process = rapid("overlay", stdin=subprocess.PIPE, stdout=writing)
+    assert process.stdin is not None
+    process.stdin.write(b"\n".join(b"10.0.0.1:%d" % port for port in range(1, 2000)))
+    process.stdin.close()
+    # more than the pipe takes
+    while len(select.select([], [writing], [], 0)[1]) == 1:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait() == 130
+    process.stderr.close()
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_demo_that_nobody_reads_ends_at_a_signal(number: signal.Signals) -> None:
+    reading, writing = full_pipe()
+    process = rapid("demo", "--nodes", "3", "--kill", "1", stdout=writing)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        process.kill()
+        pytest.skip("the system does not tell which processes there are")
+    # it has its handlers before it starts the first
+    while not children.read_text().strip():
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.communicate()[1] == b""
+    assert process.returncode == 128 + number
+    os.close(reading)
+    os.close(writing)
