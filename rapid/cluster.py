@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +17,7 @@ from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
 from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
 from rapid.runtime.subscription import Callback, Subscription
-from rapid.settings import Settings
+from rapid.settings import Settings, require_consistent
 from rapid.view import View, ViewChange, ViewsSkipped
 
 if TYPE_CHECKING:
@@ -47,11 +48,15 @@ class Cluster:
     others is in a cluster, a new one is founded. With ``bootstrap_expect`` nobody founds before that
     many processes have seen each other; one of the seeds does then, and :meth:`start` returns when
     the view holds so many: those that start together become one cluster. With ``cluster_id`` (hex)
-    this process joins that cluster or none.
+    this process joins that cluster, or the one that an operator forced in its place, or none.
 
-    ``rejoin``: when the cluster goes on without this member (see :class:`Evicted`), it joins again.
-    ``merge``: when a larger cluster is found behind a seed, this member leaves its own and joins
-    that; without, :class:`OtherCluster` just tells of it.
+    ``rejoin``: when the cluster goes on without this member (see :class:`Evicted`), it joins again; where
+    that takes longer than ``settings.rejoin_timeout``, it is closed (see :class:`RejoinFailed`).
+    ``merge``: when a larger cluster is found, with a quorum, this member joins that; it leaves its own
+    when the other one has let it in. Without, :class:`OtherCluster` just tells of it.
+
+    ``cluster_id`` contradicts ``merge`` and a ``bootstrap_expect`` of more than one; it and such a
+    ``bootstrap_expect`` need seeds. That raises :class:`SettingsError`.
 
     ``judge`` says when a member that this one watches is faulty: :class:`Windowed` (the default, as
     ``settings`` say), :class:`Consecutive`, :class:`PhiAccrual` or one of your own. ``prober`` is an
@@ -103,6 +108,9 @@ class Cluster:
             raise SettingsError("bootstrap_expect", f"{bootstrap_expect} processes; take 1 to 10000")
         self._bootstrap_expect = bootstrap_expect
         self._cluster_id = None if cluster_id is None else _cluster_id(cluster_id)
+        require_consistent(merge=merge, bootstrap_expect=bootstrap_expect, cluster_id=cluster_id)
+        if not self._seeds:
+            _require_seeds(bootstrap_expect, cluster_id)
         self._pid = os.getpid()
         self._feed = Feed()
         self._membership: Membership | None = None
@@ -176,7 +184,8 @@ class Cluster:
                 await self.bind()
             membership = self._bound()
             limit = patience(self._settings) + self._settings.join_timeout + GRACE
-            async with asyncio.timeout(limit):
+            endless = self._settings.join_timeout == inf
+            async with asyncio.timeout(None if endless else limit):
                 return await asyncio.wrap_future(membership.join())
         except TimeoutError as error:
             await self.close()
@@ -391,12 +400,23 @@ def _endpoint(value: str | Endpoint) -> Endpoint:
 
 def _cluster_id(text: str) -> ClusterId:
     try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        raw = b""
-    if len(raw) != ClusterId.SIZE:
-        raise SettingsError("cluster_id", f"{text!r} is no {2 * ClusterId.SIZE} hexadecimal digits")
-    return ClusterId(raw)
+        return ClusterId.parse(text)
+    except ValueError as problem:
+        raise SettingsError("cluster_id", str(problem)) from None
+
+
+def _require_seeds(bootstrap_expect: int, cluster_id: str | None) -> None:
+    """Without seeds a process founds a cluster at once: refuse what asks for anything else."""
+    if bootstrap_expect > 1:
+        raise SettingsError(
+            "bootstrap_expect", f"{bootstrap_expect} processes are expected and there are no seeds: they could "
+            "not find each other; give all of them the same seeds",
+        )  # fmt: skip
+    if cluster_id is not None:
+        raise SettingsError(
+            "cluster_id", f"cluster {cluster_id} is to be joined and there are no seeds: a process without seeds "
+            "founds a new one; give the addresses of members",
+        )  # fmt: skip
 
 
 def _judge(make: MakeJudge) -> MakeJudge:

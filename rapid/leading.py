@@ -13,7 +13,16 @@ from rapid.log import log
 from rapid.overlay.member import NodeId
 from rapid.runtime.feed import Changes
 from rapid.token import FencingToken
-from rapid.view import Evicted, OtherCluster, QuorumLost, QuorumRestored, View, ViewChange, ViewsSkipped
+from rapid.view import (
+    Evicted,
+    OtherCluster,
+    QuorumLost,
+    QuorumRestored,
+    RejoinFailed,
+    View,
+    ViewChange,
+    ViewsSkipped,
+)
 
 if TYPE_CHECKING:
     from rapid.placement import Where
@@ -137,7 +146,7 @@ class singleton:
                         await self._end()
                     case QuorumRestored() if last is not None:
                         self._begin(last)
-                    case Evicted() | OtherCluster(merging=True):
+                    case Evicted() | RejoinFailed() | OtherCluster(merging=True):
                         last = None
                         await self._end()
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from rapid.errors import SettingsError
@@ -52,6 +53,12 @@ class Settings:
     join_retry: float = 0.1
     """The first pause between tries; it doubles with jitter up to ``join_attempt``."""
     join_timeout: float = 30.0
+    """How long a process tries to join, ``inf`` for ever; and a member to get into a larger cluster."""
+    join_warning: float = 10.0
+    """After this long without a cluster, at the start or after an eviction, a warning says what is waited for;
+    then again after twice as long each time, up to 64 times."""
+    rejoin_timeout: float = inf
+    """How long an evicted process tries to join again before it ends; for ever by default."""
     found_delay: float = 0.5
     """How long the first seed looks for a cluster behind the others before it founds one."""
     outreach_interval: float = 5.0
@@ -82,7 +89,7 @@ class Settings:
             "fallback_delay",
             "join_attempt",
             "join_retry",
-            "join_timeout",
+            "join_warning",
             "outreach_interval",
             "leave_timeout",
             "reinforcement_timeout",
@@ -92,6 +99,10 @@ class Settings:
             value = getattr(self, name)
             if not 0 < value < 86400:
                 raise SettingsError(name, f"{value} s; take more than 0 and less than a day")
+        for name in ("join_timeout", "rejoin_timeout"):
+            value = getattr(self, name)
+            if not (0 < value < 86400 or value == inf):
+                raise SettingsError(name, f"{value} s; take more than 0 and less than a day, or inf for ever")
         for name in (
             "batch_quiet", "batch_limit", "join_quiet", "gossip_interval", "fallback_stagger", "found_delay",
         ):  # fmt: skip
@@ -139,6 +150,7 @@ class Settings:
             quorum_timeout=60.0,
             join_attempt=5.0,
             join_timeout=120.0,
+            join_warning=50.0,
             found_delay=2.0,
             outreach_interval=20.0,
             leave_timeout=20.0,
@@ -163,8 +175,25 @@ class Settings:
             join_attempt=0.5,
             join_retry=0.03,
             join_timeout=15.0,
+            join_warning=5.0,
             found_delay=0.1,
             outreach_interval=1.0,
             leave_timeout=3.0,
         )
         return replace(base, **changes)
+
+
+def require_consistent(*, merge: bool, bootstrap_expect: int, cluster_id: object | None) -> None:
+    """Raise :class:`SettingsError` for options of a member that contradict each other."""
+    if cluster_id is None:
+        return
+    if merge:
+        raise SettingsError(
+            "merge", "merge is set and cluster_id too: a member of one cluster or none goes over to no other; "
+            "take one of the two",
+        )  # fmt: skip
+    if bootstrap_expect > 1:
+        raise SettingsError(
+            "bootstrap_expect", f"bootstrap_expect is {bootstrap_expect} and cluster_id is set: a process that "
+            "joins an existing cluster founds none; take one of the two",
+        )  # fmt: skip

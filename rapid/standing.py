@@ -11,6 +11,7 @@ from rapid.view import (
     OtherCluster,
     QuorumLost,
     QuorumRestored,
+    RejoinFailed,
     View,
     ViewChange,
     ViewsSkipped,
@@ -29,11 +30,11 @@ class State(StrEnum):
     EVICTED = "evicted"
     """The cluster went on without it; it is joining again."""
     MERGING = "merging"
-    """It has left its cluster for a larger one, and is joining that."""
+    """It leaves its cluster for a larger one, which has let it in, and has not told its first view there yet."""
     LEAVING = "leaving"
     """It has begun to leave."""
     CLOSED = "closed"
-    """It has left, was closed, was evicted for good, or failed. It stays so."""
+    """It has left, was closed, was evicted for good or could not join again, or failed. It stays so."""
 
     @property
     def is_ready(self) -> bool:
@@ -56,6 +57,8 @@ class State(StrEnum):
                 return State.QUORUM_LOST
             case Evicted():
                 return State.EVICTED
+            case RejoinFailed():
+                return State.CLOSED
             case OtherCluster(merging=True):
                 return State.MERGING
             case _:
@@ -69,3 +72,5 @@ class Standing:
     state: State
     view: View | None
     """None until there is one."""
+    reason: str | None = None
+    """Why an evicted member is still out, or was closed, where that was told."""

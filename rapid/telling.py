@@ -5,7 +5,16 @@ from __future__ import annotations
 from rapid import view as told
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Removal
-from rapid.protocol.outputs import Event, Evicted, Installed, OtherCluster, QuorumLost, QuorumRestored
+from rapid.protocol.outputs import (
+    Event,
+    Evicted,
+    Installed,
+    JoinDelayed,
+    JoinFailed,
+    OtherCluster,
+    QuorumLost,
+    QuorumRestored,
+)
 
 
 class Telling:
@@ -25,6 +34,10 @@ class Telling:
             case Evicted(cluster_id, version, rejoining):
                 self._resuming = True
                 return told.Evicted(str(cluster_id), version, rejoining)
+            case JoinDelayed(waited, reason, rejoining=True):
+                return told.RejoinDelayed(waited, reason)
+            case JoinFailed(reason) if self.view is not None:
+                return told.RejoinFailed(reason)
             case OtherCluster(endpoint, cluster_id, size, merging):
                 return told.OtherCluster(endpoint, str(cluster_id), size, merging)
             case QuorumLost(version):

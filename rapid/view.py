@@ -121,7 +121,8 @@ class Evicted:
     """The cluster went on without this member, from ``version`` on.
 
     ``rejoining``: it joins again by itself, under a new node id, as soon as its links are fit for it;
-    :class:`ViewsSkipped` tells its first view then. Otherwise nothing comes after this.
+    :class:`ViewsSkipped` tells its first view then. :class:`RejoinDelayed` says when that takes long, and
+    :class:`RejoinFailed` when it is over without one. Without ``rejoining`` nothing comes after this.
     """
 
     cluster_id: str
@@ -130,10 +131,35 @@ class Evicted:
 
 
 @dataclass(frozen=True)
-class QuorumLost:
-    """A change to the view of this version is due, and too many members are silent to agree on it.
+class RejoinDelayed:
+    """No cluster has let this evicted member in again so far; it goes on trying.
 
-    The view stays as it is, though members of it are gone. Do not rely on it until it is restored.
+    Told after ``settings.join_warning`` seconds, and again after twice as long each time.
+    """
+
+    waited: float
+    """Seconds since the eviction."""
+    reason: str
+    """What it waits for, for people."""
+
+
+@dataclass(frozen=True)
+class RejoinFailed:
+    """This evicted member has given up joining again. It is closed, and nothing comes after this.
+
+    ``settings.rejoin_timeout`` is over, or all that it asked refused it for good.
+    """
+
+    reason: str
+    """For people."""
+
+
+@dataclass(frozen=True)
+class QuorumLost:
+    """This member cannot agree with a majority on the view of this version, or on a change to it.
+
+    The view stays as it is, though members of it may be gone. Do not rely on it until it is restored.
+    :class:`QuorumRestored` always follows, unless the member ends before.
     """
 
     version: int
@@ -141,17 +167,22 @@ class QuorumLost:
 
 @dataclass(frozen=True)
 class QuorumRestored:
-    """Members agree again, after a :class:`QuorumLost`."""
+    """This member agrees with a majority again, after a :class:`QuorumLost`.
+
+    Told when a majority of the view answers again, though the view has not changed; and right after the next
+    view, however that came: by agreement, after an eviction, in another cluster, or in one that was forced.
+    """
 
     version: int
+    """Of the view that holds now."""
 
 
 @dataclass(frozen=True)
 class OtherCluster:
     """At this address, which is a seed's or a member's, runs a member of another cluster.
 
-    Told once for each. ``merging``: this member leaves its cluster to itself and joins that one,
-    which is the larger; :class:`ViewsSkipped` tells its first view there.
+    Told once for each, and once more when this member goes there. ``merging``: that one is the larger and has
+    let this member in, which leaves its own; :class:`ViewsSkipped` is next and tells its first view there.
     """
 
     endpoint: Endpoint
@@ -160,5 +191,14 @@ class OtherCluster:
     merging: bool
 
 
-Change = ViewChange | ViewsSkipped | Evicted | QuorumLost | QuorumRestored | OtherCluster
+Change = (
+    ViewChange
+    | ViewsSkipped
+    | Evicted
+    | RejoinDelayed
+    | RejoinFailed
+    | QuorumLost
+    | QuorumRestored
+    | OtherCluster
+)
 """What :meth:`rapid.Cluster.changes` gives and :meth:`rapid.Cluster.subscribe` calls back with."""

@@ -33,6 +33,8 @@ SURFACE = {
     "QuorumLost",
     "QuorumRestored",
     "RapidError",
+    "RejoinDelayed",
+    "RejoinFailed",
     "Removal",
     "Settings",
     "SettingsError",

@@ -16,6 +16,8 @@ from rapid.view import (
     OtherCluster,
     QuorumLost,
     QuorumRestored,
+    RejoinDelayed,
+    RejoinFailed,
     View,
     ViewChange,
     ViewsSkipped,
@@ -44,6 +46,10 @@ def as_report(change: Change, before: View | None = None) -> Report:
             return now("views skipped", **_brought(view, *_between(before, view)), skipped=skipped)
         case Evicted(cluster_id, version, rejoining):
             return now("evicted", cluster_id=cluster_id, version=version, rejoining=rejoining)
+        case RejoinDelayed(waited, reason):
+            return now("rejoin delayed", waited=round(waited, 1), reason=reason)
+        case RejoinFailed(reason):
+            return now("rejoin failed", reason=reason)
         case OtherCluster(endpoint, cluster_id, size, merging):
             return now(
                 "other cluster", endpoint=str(endpoint), cluster_id=cluster_id, size=size, merging=merging

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rapid import blocking
 from rapid.cluster import Cluster
 from rapid.standing import Standing, State
+from rapid.view import RejoinDelayed, RejoinFailed
 
 AnyCluster = Cluster | blocking.Cluster
 """A member, for an event loop or for threads."""
@@ -18,11 +19,13 @@ def standing(cluster: AnyCluster) -> Standing:
     with feed.lock:
         view, changes = feed.view, feed.standing()
         closed, leaving = feed.closed, feed.leaving
-    state = State.JOINING
+    state, reason = State.JOINING, None
     for change in changes:
         state = state.after(change)
+        if isinstance(change, RejoinDelayed | RejoinFailed):
+            reason = change.reason
     if closed:
         state = State.CLOSED
     elif leaving and view is not None:
         state = State.LEAVING
-    return Standing(state, view)
+    return Standing(state, view, reason)

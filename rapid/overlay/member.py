@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from rapid.errors import EndpointError, MetadataError
 
@@ -63,6 +63,17 @@ class Identifier(bytes):
 
     __slots__ = ()
     SIZE = 16
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read hexadecimal digits; raise :class:`ValueError` on anything else."""
+        try:
+            raw = bytes.fromhex(text)
+        except ValueError:
+            raw = b""
+        if len(raw) != cls.SIZE:
+            raise ValueError(f"{text!r} is no {2 * cls.SIZE} hexadecimal digits")
+        return cls(raw)
 
     def __str__(self) -> str:
         return self.hex()

@@ -33,6 +33,7 @@ from rapid.proto.values import (
     read_version,
 )
 from rapid.protocol.catch_up import CUTS_LIMIT
+from rapid.protocol.lineage import FORMERLY_LIMIT
 from rapid.protocol.messages import (
     Admitted,
     ConfigurationRequest,
@@ -105,6 +106,8 @@ def _pack_probe(message: Probe) -> pb.Probe:
         version=message.version,
         facts=message.facts,
         size=message.size,
+        failing=message.failing,
+        quorum_lost=message.quorum_lost,
     )
 
 
@@ -117,6 +120,8 @@ def _unpack_probe(raw: pb.Probe, sender: Endpoint) -> Probe:
         read_version(raw.version),
         raw.facts,
         raw.size,
+        raw.failing,
+        raw.quorum_lost,
     )
 
 
@@ -128,6 +133,8 @@ def _pack_probe_ack(message: ProbeAck) -> pb.ProbeAck:
         version=message.version,
         facts=message.facts,
         size=message.size,
+        failing=message.failing,
+        quorum_lost=message.quorum_lost,
     )
 
 
@@ -140,6 +147,8 @@ def _unpack_probe_ack(raw: pb.ProbeAck, sender: Endpoint) -> ProbeAck:
         read_version(raw.version),
         raw.facts,
         raw.size,
+        raw.failing,
+        raw.quorum_lost,
     )
 
 
@@ -368,7 +377,9 @@ def _unpack_cuts(raw: pb.Cuts, sender: Endpoint) -> Cuts:
 
 
 def _pack_snapshot(message: Snapshot) -> pb.Snapshot:
-    return _pack_configuration(message.configuration)
+    packed = _pack_configuration(message.configuration)
+    packed.formerly.extend(message.formerly)
+    return packed
 
 
 def _pack_configuration(configuration: Configuration) -> pb.Snapshot:
@@ -382,7 +393,12 @@ def _pack_configuration(configuration: Configuration) -> pb.Snapshot:
 
 
 def _unpack_snapshot(raw: pb.Snapshot, sender: Endpoint) -> Snapshot:
-    return Snapshot(sender, _unpack_configuration(raw))
+    formerly = bounded(raw.formerly, FORMERLY_LIMIT)
+    return Snapshot(
+        sender,
+        _unpack_configuration(raw),
+        tuple(read_identifier(ClusterId, cluster_id) for cluster_id in formerly),
+    )
 
 
 def _unpack_configuration(raw: pb.Snapshot) -> Configuration:

@@ -162,36 +162,44 @@ class Vote(_message.Message):
     def __init__(self, rank: _Optional[_Union[Rank, _Mapping]] = ..., digest: _Optional[bytes] = ..., voters: _Optional[bytes] = ...) -> None: ...
 
 class Probe(_message.Message):
-    __slots__ = ("target", "sequence", "cluster_id", "version", "facts", "size")
+    __slots__ = ("target", "sequence", "cluster_id", "version", "facts", "size", "failing", "quorum_lost")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    FAILING_FIELD_NUMBER: _ClassVar[int]
+    QUORUM_LOST_FIELD_NUMBER: _ClassVar[int]
     target: bytes
     sequence: int
     cluster_id: bytes
     version: int
     facts: int
     size: int
-    def __init__(self, target: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
+    failing: int
+    quorum_lost: bool
+    def __init__(self, target: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ..., failing: _Optional[int] = ..., quorum_lost: _Optional[bool] = ...) -> None: ...
 
 class ProbeAck(_message.Message):
-    __slots__ = ("node_id", "sequence", "cluster_id", "version", "facts", "size")
+    __slots__ = ("node_id", "sequence", "cluster_id", "version", "facts", "size", "failing", "quorum_lost")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    FAILING_FIELD_NUMBER: _ClassVar[int]
+    QUORUM_LOST_FIELD_NUMBER: _ClassVar[int]
     node_id: bytes
     sequence: int
     cluster_id: bytes
     version: int
     facts: int
     size: int
-    def __init__(self, node_id: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
+    failing: int
+    quorum_lost: bool
+    def __init__(self, node_id: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ..., failing: _Optional[int] = ..., quorum_lost: _Optional[bool] = ...) -> None: ...
 
 class JoinRequest(_message.Message):
     __slots__ = ("node_id", "protocol", "k", "h", "l", "expect", "attempt", "founding")
@@ -334,18 +342,20 @@ class Cuts(_message.Message):
     def __init__(self, cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., cuts: _Optional[_Iterable[_Union[Cut, _Mapping]]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("cluster_id", "version", "k", "digest", "members")
+    __slots__ = ("cluster_id", "version", "k", "digest", "members", "formerly")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    FORMERLY_FIELD_NUMBER: _ClassVar[int]
     cluster_id: bytes
     version: int
     k: int
     digest: bytes
     members: _containers.RepeatedCompositeFieldContainer[Member]
-    def __init__(self, cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., k: _Optional[int] = ..., digest: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+    formerly: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., k: _Optional[int] = ..., digest: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., formerly: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Refounded(_message.Message):
     __slots__ = ("cluster_id", "version", "configuration")

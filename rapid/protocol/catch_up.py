@@ -11,6 +11,7 @@ from rapid.overlay.cut import Cut
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.epoch import Epoch
 from rapid.protocol.history import History
+from rapid.protocol.lineage import Lineage
 from rapid.protocol.messages import ConfigurationRequest, Cuts, Facts, Snapshot
 from rapid.protocol.outbox import Outbox
 from rapid.settings import Settings
@@ -32,10 +33,11 @@ class CatchUp:
     The past is kept for others also when this process is no member of it any longer.
     """
 
-    def __init__(self, me: Endpoint, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, me: Endpoint, settings: Settings, outbox: Outbox, lineage: Lineage | None = None) -> None:
         self._me = me
         self._settings = settings
         self._outbox = outbox
+        self._lineage = Lineage() if lineage is None else lineage
         self._history = History(settings.history)
         self._future: list[tuple[Facts, int]] = []
         self._future_size = 0
@@ -97,7 +99,7 @@ class CatchUp:
         elif request.have is None or request.have < mine.version:
             cuts = None if request.have is None else self._history.since(request.have)
             if cuts is None or request.have is None:
-                self._outbox.answer(token, request.sender, Snapshot(self._me, mine))
+                self._outbox.answer(token, request.sender, Snapshot(self._me, mine, self._lineage.ids))
             else:
                 missed = Cuts(self._me, mine.cluster_id, request.have, _first(cuts))
                 self._outbox.answer(token, request.sender, missed)

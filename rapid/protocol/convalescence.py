@@ -21,7 +21,8 @@ class Convalescence:
 
     A process whose links are still bad would be let in and thrown out again and again, and every
     time all members would have to change their view. ``ways`` gives whom to probe. The longer it
-    takes, the rarer the tries. ``due``: when to :meth:`wake`.
+    takes, the rarer the tries. ``look_up`` is called before each try: the seeds may have moved. ``due``:
+    when to :meth:`wake`; ``reason``: why it takes so long.
     """
 
     def __init__(
@@ -32,11 +33,14 @@ class Convalescence:
         ways: Callable[[], Sequence[Endpoint]],
         probe: Callable[[Endpoint, int], None],
         well: Callable[[], None],
+        look_up: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._ways = ways
         self._probe = probe
         self._well = well
+        self._look_up = look_up
+        self.reason = "its probes have not been answered yet"
         self._pause = pause
         self._rounds = 0
         self._chosen: Sequence[Endpoint] = ()
@@ -44,6 +48,7 @@ class Convalescence:
         self._asked: dict[int, Endpoint] = {}
         self._answers: dict[Endpoint, int] = {}
         self.due = now + pause
+        look_up()
 
     def answered(self, sequence: int) -> None:
         way = self._asked.pop(sequence, None)
@@ -68,8 +73,23 @@ class Convalescence:
             self.due = inf
             self._well()
             return
+        self.reason = self._unfit()
+        self._look_up()
         self._rounds = 0
         self._answers.clear()
         self._asked.clear()
         self.due = now + self._pause
         self._pause = min(2 * self._pause, 10 * self._settings.probe_interval)
+
+    def _unfit(self) -> str:
+        """What the last try has shown."""
+        asked = ", ".join(map(str, self._chosen))
+        if not self._chosen:
+            return "no seed and no other member is known"
+        if not self._answers:
+            return f"none of these answers: {asked}"
+        answered, sent = sum(self._answers.values()), ROUNDS * len(self._answers)
+        return (
+            f"only {answered} of {sent} probes to {', '.join(map(str, self._answers))} were answered, too few for a "
+            "member"
+        )

@@ -56,7 +56,9 @@ class Epoch:
 
     From the first classic round on each levels with members drawn at random; one for which most of those
     that it observes are silent does so at once. If fewer than a third of those drawn say anything within
-    ``quorum_timeout`` it is with a minority, though it has nothing to propose: a larger minority has.
+    ``quorum_timeout`` it is with a minority, though it has nothing to propose: a larger minority has. From
+    then on it draws from all members, and ``quorum_lost`` ends once a majority of them answers. While a
+    proposal of its own is not decided only a decision ends it.
     """
 
     def __init__(
@@ -228,7 +230,9 @@ class Epoch:
             self._levelling.begin(now)
             self._speak(now)
         if now >= self._levelling.due and self.decided is None:
-            self._levelling.wake(self.detector.failing, now)
+            # whether a majority is there only all of the members can tell
+            asks_all = self.quorum_lost and self.proposal is None
+            self._levelling.wake(() if asks_all else self.detector.failing, now)
         if now >= self._quorum_at and self.decided is None:
             self._quorum_at = self._look_for_a_quorum(now)
         self.gossip.wake(now)
@@ -392,13 +396,21 @@ class Epoch:
         self._send(other, self.gossip.everything(complete=True))
 
     def _look_for_a_quorum(self, now: float) -> float:
-        """Whether this member is with a majority; if it seems so, when to look again."""
-        proposal_expires = self._proposed_at + self._settings.quorum_timeout
-        if self._levelling.silence or now >= proposal_expires:
+        """Whether this member is with a majority, by those who have answered; returns when to look again."""
+        timeout, levelling = self._settings.quorum_timeout, self._levelling
+        proposal_expires = self._proposed_at + timeout
+        if now >= proposal_expires:
             self.quorum_lost = True
-            return inf
-        self._levelling.forget()
-        return min(proposal_expires, now + self._settings.quorum_timeout)
+            return inf  # the decision ends it
+        if not self.quorum_lost:
+            self.quorum_lost = levelling.silence
+            levelling.forget()
+        elif self.proposal is None and (majority := levelling.majority) is not None:
+            self.quorum_lost = not majority
+            levelling.forget()
+        if self.quorum_lost:
+            levelling.begin(now)  # also where it had nobody to draw
+        return min(proposal_expires, now + timeout)
 
     def _problem(self, cut: Cut) -> str | None:
         """Why nobody can have agreed on this cut."""

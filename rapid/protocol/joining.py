@@ -108,7 +108,7 @@ class Joining:
         if now < self.due:
             return
         if now >= self._deadline:
-            self._give_up(self._reason())
+            self._give_up(self.reason)
             return
         if self._admitted is not None:
             self._fetch(self._admitted)
@@ -180,6 +180,9 @@ class Joining:
             restarted = Restarted(self._member.endpoint, self._member.node_id)
             for observer in dict.fromkeys(reply.holders):
                 self._outbox.send(observer, restarted)
+            if self._cluster_id is not None:
+                # whoever welcomes a process that expects another id continues that cluster under this one
+                self._cluster_id = reply.cluster_id
             self._welcomed(reply, reply.cluster_id, now)
         elif reply.standing is Standing.UNREACHABLE:
             # too few may be left to let this process in: they all look again, after a while
@@ -281,7 +284,9 @@ class Joining:
         if now >= self._observed_until and self._admitted is None and (self._waiting or not self._asked):
             self._until(now, now)
 
-    def _reason(self) -> str:
+    @property
+    def reason(self) -> str:
+        """Why no cluster has let this process in so far."""
         if not self._blind:
             return self._trouble
         reasons: dict[str, list[str]] = {}

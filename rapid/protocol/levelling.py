@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import inf
+from math import inf, sqrt
 from random import Random
 
+from rapid.consensus.quorum import classic_quorum
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Endpoint
 from rapid.settings import Settings
@@ -61,6 +62,21 @@ class Levelling:
         """Whether fewer than a third of those drawn, or nobody, have said anything since."""
         heard = sum(self._drawn.values())
         return not heard or 3 * heard < len(self._drawn)
+
+    @property
+    def majority(self) -> bool | None:
+        """Whether this member reaches a majority, by those drawn; None while they are too few to tell.
+
+        When all others were drawn they are counted. Of fewer, so many more than half of them have to have
+        answered, or so many fewer, as chance makes of a half but once in forty times.
+        """
+        drawn, heard, size = len(self._drawn), sum(self._drawn.values()), self._configuration.size
+        if drawn >= size - 1:
+            return heard + 1 >= classic_quorum(size)
+        margin = sqrt(drawn)
+        if abs(2 * heard - drawn) < 2 * margin:
+            return None
+        return 2 * heard > drawn
 
     def forget(self) -> None:
         """Those drawn so far count no more."""

@@ -40,7 +40,8 @@ class Probe:
     """Are you there, and are you this process?
 
     The rest is where the sender stands: ``facts`` is a digest of the epoch's facts, ``size`` the
-    number of members in its view, 0 for who is in no cluster.
+    number of members in its view, 0 for who is in no cluster. ``failing`` of these seem to have failed, as
+    far as the sender knows; ``quorum_lost``: it cannot agree with a majority at present.
     """
 
     sender: Endpoint
@@ -50,6 +51,8 @@ class Probe:
     version: int
     facts: int
     size: int = 0
+    failing: int = 0
+    quorum_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +66,8 @@ class ProbeAck:
     version: int
     facts: int
     size: int = 0
+    failing: int = 0
+    quorum_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -204,10 +209,14 @@ class Cuts:
 
 @dataclass(slots=True)
 class Snapshot:
-    """A whole configuration."""
+    """A whole configuration.
+
+    ``formerly``: ids of the clusters that this one continues, since an operator forced a new cluster.
+    """
 
     sender: Endpoint
     configuration: Configuration
+    formerly: tuple[ClusterId, ...] = ()
 
 
 @dataclass(slots=True)

@@ -21,7 +21,10 @@ from rapid.protocol.catch_up import CatchUp
 from rapid.protocol.convalescence import Convalescence
 from rapid.protocol.departure import Departure
 from rapid.protocol.epoch import Epoch
+from rapid.protocol.founding_alone import FoundingAlone
 from rapid.protocol.joining import Joining
+from rapid.protocol.lineage import Lineage
+from rapid.protocol.merging import Merging
 from rapid.protocol.messages import (
     Admitted,
     ConfigurationRequest,
@@ -44,20 +47,24 @@ from rapid.protocol.messages import (
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import (
     Check,
+    Discover,
     Event,
     Evicted,
     Installed,
+    JoinDelayed,
     JoinFailed,
     Left,
+    MergeFailed,
     Output,
     QuorumLost,
     QuorumRestored,
     RefoundingRefused,
 )
-from rapid.protocol.outreach import Outreach
+from rapid.protocol.outreach import Outreach, Sighting
 from rapid.protocol.reception import Reception
 from rapid.protocol.refounding import Refounding
-from rapid.settings import Settings
+from rapid.protocol.waiting import Waiting
+from rapid.settings import Settings, require_consistent
 
 WAYS_BACK = 8
 """Members of the last view that an evicted process asks besides its seeds."""
@@ -81,9 +88,10 @@ class Node:
     a :class:`Check`, to be answered by :meth:`checked` within the probe's timeout.
 
     ``rejoin``: when the cluster goes on without this member, join it again, as a new one. ``merge``:
-    when another, larger cluster is found behind a seed, join that instead. ``expected``: with more
-    than one, nobody founds a cluster before that many processes have seen each other.
-    ``cluster_id``: join this cluster or none. ``alerted`` is called with each alert that counts and is
+    when another, larger cluster is found, join that and, once it has let this process in, leave this one.
+    ``expected``: with more than one, nobody founds a cluster before that many processes have seen each other.
+    ``cluster_id``: join this cluster, or one that continues it after an operator's force, or none; so it goes
+    neither with ``merge`` nor with ``expected``, which is a :class:`SettingsError`. ``alerted`` is called with each alert that counts and is
     new here, this member's own among them, and the configuration that it is about.
     """
 
@@ -103,6 +111,7 @@ class Node:
         cluster_id: ClusterId | None = None,
         alerted: Callable[[Configuration, Alert], None] | None = None,
     ) -> None:
+        require_consistent(merge=merge, bootstrap_expect=expected, cluster_id=cluster_id)
         self.member = Member(me, NodeId(rng.randbytes(NodeId.SIZE)), metadata or {})
         self.settings = settings
         self.configuration: Configuration | None = None
@@ -119,6 +128,10 @@ class Node:
         self._epoch: Epoch | None = None
         self._joining: Joining | None = None
         self._convalescence: Convalescence | None = None
+        self._merging: Merging | None = None
+        """An attempt to get into a larger cluster: beside the epoch, which it leaves alone."""
+        self._waiting: Waiting | None = None
+        self._alone: FoundingAlone | None = None
         self._departure: Departure | None = None
         self._refounding: Refounding | None = None
         self._refounded: Refounded | None = None
@@ -126,7 +139,8 @@ class Node:
         self._quorum_lost = False
         self._backoff = settings.join_retry
         self._member_since = -inf
-        self._catch_up = CatchUp(me, settings, self._outbox)
+        self._lineage = Lineage()
+        self._catch_up = CatchUp(me, settings, self._outbox, self._lineage)
         self._lag = Lag(settings.probe_timeout)
         self._monitor = Monitor(
             settings,
@@ -141,9 +155,9 @@ class Node:
         )
         self._reception = Reception(
             me, settings, self._outbox, self._probe, self._monitor.hurry,
-            self._check if checks else None,
+            self._check if checks else None, self._lineage,
         )  # fmt: skip
-        self._outreach = Outreach(me, settings, rng, self._outbox, merge, self._probe_anyone, self._merge)
+        self._outreach = Outreach(me, settings, rng, self._outbox, merge, self._probe_anyone)
         self._early = deque[tuple[ObserveRequest, Hashable | None]](maxlen=EARLY)
         """Of joiners that know this process as a member before it does itself."""
         self._now = -inf
@@ -155,6 +169,11 @@ class Node:
         return self.member.node_id
 
     @property
+    def joining_id(self) -> NodeId | None:
+        """As whom this member tries to get into another cluster, while it does."""
+        return self._merging.member.node_id if self._merging is not None else None
+
+    @property
     def stats(self) -> Counter[str]:
         """What was counted: rejected, dropped, decided, and so on."""
         return self._outbox.stats
@@ -162,6 +181,8 @@ class Node:
     def start(self, now: float) -> None:
         """Found a cluster of one."""
         self._enter(now)
+        if self._cluster_id is not None or self._expected > 1:
+            raise StateError(f"{self._me} is to found no cluster by itself: join one through seeds")
         self._found()
         self._settle(now)
 
@@ -172,6 +193,7 @@ class Node:
         one.
         """
         self._enter(now)
+        self._waiting = Waiting(self.settings, now, rejoining=False)
         self._outreach.seeds = tuple(dict.fromkeys(seeds))
         self._joining = self._join_through(
             seeds,
@@ -194,6 +216,7 @@ class Node:
         self._now = now
         if self._done or self._departure is not None:
             return
+        self._merging = None  # nobody who leaves this cluster gets into another one
         if self.configuration is None or self._epoch is None or self.configuration.size == 1:
             self._finish(Left(agreed=True))
         else:
@@ -204,10 +227,14 @@ class Node:
     def force_new_cluster(self, now: float) -> None:
         """Go on with the members that answer, as a new cluster: for an operator, when the quorum is gone.
 
-        Refused with :class:`RefoundingRefused` while a quorum answers, or when this process is no member.
+        A process that was evicted and waits to join again goes on alone; others that wait then join it.
+        Refused with :class:`RefoundingRefused` while a quorum answers, or a member of any cluster does to an
+        evicted process; and when this process has never been a member, or leaves.
         """
         epoch, self._now = self._epoch, now
-        if epoch is None or self._departure is not None:
+        if epoch is None and self._waiting is not None and self._waiting.rejoining:
+            self._begin_alone()
+        elif epoch is None or self._departure is not None:
             reason = f"{self._me} is no member of a cluster: there is nothing to go on with"
             self._outbox.notify(RefoundingRefused(reason))
         elif self._refounding is None:
@@ -234,16 +261,13 @@ class Node:
             case JoinRequest():
                 self._on_join_request(message, reply_to)
             case ObserveRequest():
-                if self._epoch is None and self._joining is not None:
-                    self._early.append((message, reply_to))
-                else:
-                    self._reception.on_observe_request(message, reply_to, now)
+                self._on_observe_request(message, reply_to)
             case JoinReply():
-                if self._joining is not None:
-                    self._joining.replied(message, now)
+                if (joining := self._any_joining) is not None:
+                    joining.replied(message, now)
             case Admitted():
-                if self._joining is not None:
-                    self._joining.admitted(message, now)
+                if (joining := self._any_joining) is not None:
+                    joining.admitted(message, now)
             case Unreached():
                 self._reception.unreached(message, now)
             case Restarted():
@@ -266,8 +290,8 @@ class Node:
     def send_failed(self, endpoint: Endpoint, now: float, *, refused: bool) -> None:
         """The connection to this address failed; ``refused``: the host itself said so."""
         self._now = now
-        if self._joining is not None:
-            self._joining.unreachable(endpoint, now)
+        if (joining := self._any_joining) is not None:
+            joining.unreachable(endpoint, now)
         if refused:
             self._monitor.refused(endpoint, now)
             self._reception.refused(endpoint)
@@ -287,8 +311,8 @@ class Node:
         self._now = now
         if (due := self.deadline()) is not None:
             self._lag.called(due, now)
-        if self._joining is not None:
-            self._joining.wake(now)
+        if (joining := self._any_joining) is not None:
+            joining.wake(now)
         self._monitor.wake(now)
         self._reception.wake(now)
         if self._convalescence is not None:
@@ -301,6 +325,10 @@ class Node:
             self._finish(Left(agreed=self._departure.agreed))
         if self._refounding is not None and now >= self._refounding.due:
             self._refound(self._refounding)
+        if self._alone is not None and now >= self._alone.due:
+            self._ask_or_found(self._alone)
+        if self._waiting is not None and now >= self._waiting.due:
+            self._still_waiting(self._waiting)
         self._settle(now)
 
     def deadline(self) -> float | None:
@@ -312,14 +340,18 @@ class Node:
             due = other
         if self._epoch is not None:
             due = min(due, self._epoch.due, self._epoch.review_due)
-        if self._joining is not None:
-            due = min(due, self._joining.due)
+        if (joining := self._any_joining) is not None:
+            due = min(due, joining.due)
         if self._convalescence is not None:
             due = min(due, self._convalescence.due)
         if self._departure is not None:
             due = min(due, self._departure.due)
         if self._refounding is not None:
             due = min(due, self._refounding.due)
+        if self._alone is not None:
+            due = min(due, self._alone.due)
+        if self._waiting is not None:
+            due = min(due, self._waiting.due)
         return None if due == inf else due
 
     def drain(self) -> list[Output]:
@@ -356,6 +388,7 @@ class Node:
 
     def _found(self) -> None:
         cluster_id = ClusterId(self._rng.randbytes(ClusterId.SIZE))
+        self._lineage.enter(())
         self._install(Configuration.of(cluster_id, 1, [self.member], self.settings.k), None)
 
     def _join_failed(self, reason: str) -> None:
@@ -366,14 +399,18 @@ class Node:
         self._joining = None
         self._convalescence = None
         self._departure = None
+        self._waiting = None
         self._stop()
         self._outbox.notify(event)
 
     def _stop(self) -> None:
-        """No member any longer."""
+        """No member any longer. What the application was told of the quorum holds until the next view."""
         self._epoch = None
-        self._quorum_lost = False
-        self._refounding = None
+        self._merging = None
+        if self._refounding is not None or self._alone is not None:
+            self._refounding = self._alone = None
+            reason = f"{self._me} has left its cluster, or was evicted from it, before the others had answered"
+            self._outbox.notify(RefoundingRefused(reason))
         self._monitor.stop()
         self._reception.close()
         self._outreach.close()
@@ -382,6 +419,7 @@ class Node:
         """Join once more, as a new process, when fit to; the pause grows where no stay lasts."""
         self._stop()
         self._renew()
+        self._waiting = Waiting(self.settings, self._now, rejoining=True)
         if self._now > self._member_since + LASTING * self._backoff:
             self._backoff = self.settings.join_retry
         pause = self._backoff * (0.5 + self._rng.random())
@@ -389,6 +427,7 @@ class Node:
         self._convalescence = Convalescence(
             self.settings, self._now, pause,
             lambda: [way for way in self._ways_in() if way != self._me], self._probe_anyone, self._recovered,
+            lambda: self._outbox.put(Discover()),
         )  # fmt: skip
 
     def _recovered(self) -> None:
@@ -403,29 +442,125 @@ class Node:
         others = [endpoint for endpoint in known if endpoint != self._me and endpoint not in seeds]
         return [*seeds, *self._rng.sample(others, min(len(others), WAYS_BACK))]
 
-    def _merge(self, way_in: Endpoint) -> None:
-        """Leave this cluster to itself and go where more are."""
-        if self._departure is None:
-            self.stats["merges"] += 1
-            self._cluster_id = None
-            self._stop()
-            self._renew()
-            self._joining = self._join_through([way_in, *self._outreach.seeds])
-            self._joining.wake(self._now)
+    def _still_waiting(self, waiting: Waiting) -> None:
+        """It takes long to get into a cluster: give up, or say why."""
+        reason = "an operator has asked for a new cluster"
+        if self._joining is not None:
+            reason = self._joining.reason
+        elif self._convalescence is not None:
+            reason = self._convalescence.reason
+        waited = waiting.waited(self._now)
+        if self._now >= waiting.ends:
+            self._join_failed(f"no cluster has let this process in again within {waited:g} s: {reason}")
+            return
+        waiting.warned(self._now)
+        self._outbox.notify(JoinDelayed(waited, reason, waiting.rejoining))
+
+    # -- an operator's word to a process that was evicted
+
+    def _begin_alone(self) -> None:
+        """Ask whether there is any cluster that this process could join."""
+        last = self.configuration
+        assert last is not None, "it was a member"
+        if self._alone is None:
+            known = dict.fromkeys((*self._outreach.seeds, *last.endpoints))
+            ways = [endpoint for endpoint in known if endpoint != self._me]
+            self._alone = FoundingAlone(last, ways, self.settings, self._now)
+            self._ask_or_found(self._alone)
+
+    def _ask_or_found(self, alone: FoundingAlone) -> None:
+        if alone.ask(self._now):
+            for way in alone.ways:
+                self._probe_anyone(way)
+            return
+        self._alone = None
+        if (refusal := alone.refusal()) is not None:
+            self._outbox.notify(RefoundingRefused(refusal))
+            return
+        assert self.configuration is not None, "it was a member"
+        successor = alone.outcome(self.member, ClusterId(self._rng.randbytes(ClusterId.SIZE)))
+        self._lineage.extend(self.configuration.cluster_id)
+        self._outreach.alone_in = successor.cluster_id
+        self._install(successor, None)
+        for way in alone.ways:  # another process may have been told the same at this moment
+            self._probe_anyone(way)
+
+    # -- going over to a larger cluster
+
+    @property
+    def _any_joining(self) -> Joining | None:
+        """The attempt to join, if there is one: by a process that is in no cluster, or by a member."""
+        return self._merging.joining if self._merging is not None else self._joining
+
+    def _sighting(self, epoch: Epoch) -> Sighting:
+        """What there is to say of this member's own cluster."""
+        mine, failing = epoch.configuration, self._failing(epoch)
+        return Sighting(mine.cluster_id, mine.size, failing, self._quorum_lost)
+
+    def _meet(self, peer: Endpoint, theirs: Sighting, epoch: Epoch) -> None:
+        """A process says that it belongs to another cluster: try to get in, where that is the larger one."""
+        if self._merging is not None:
+            self._merging.heard(peer, theirs, self._now)
+            if theirs.cluster_id == self._merging.cluster_id:
+                return
+        replaced = self._lineage.replaced(theirs.cluster_id)
+        go = self._outreach.met(peer, theirs, self._sighting(epoch), self._now, replaced=replaced)
+        if go and self._merging is None and self._departure is None:
+            self.stats["merges begun"] += 1
+            self._merging = Merging(
+                self.member, peer, theirs, self.settings, self._rng, self._outbox, self._now
+            )
+            self._merging.joining.wake(self._now)
+
+    def _end_failed_merge(self, merging: Merging, reason: str) -> None:
+        """The other cluster has not let this member in: it stays where it is."""
+        self._merging = None
+        self.stats["merges failed"] += 1
+        self._outreach.failed(merging.way_in, merging.target, self._now)
+        self._outbox.notify(MergeFailed(merging.way_in, merging.cluster_id, reason))
+
+    def _go_over(self, merging: Merging, theirs: Configuration, formerly: tuple[ClusterId, ...]) -> None:
+        """The other cluster has let this process in: leave this one, if that is still right."""
+        epoch = self._epoch
+        assert epoch is not None, "only a member goes over"
+        mine, there = epoch.configuration, merging.arrived(theirs)
+        replaced = self._lineage.replaced(theirs.cluster_id)
+        if replaced or not self._outreach.goes_to(there, self._sighting(epoch)):
+            self._announce(theirs, merging.member.node_id)
+            self._end_failed_merge(merging, "it is not the larger one any more")
+            return
+        self.stats["merges"] += 1
+        self._announce(mine, self.node_id)
+        self._outreach.left(mine.cluster_id, self._now)
+        self._stop()
+        self.member, self._joining = merging.member, merging.joining
+        self._outreach.tell(merging.way_in, there, merging=True)
+        self._lineage.enter(formerly)
+        self._install(theirs, None)
+
+    def _announce(self, configuration: Configuration, node_id: NodeId) -> None:
+        """Tell the observers there that this process goes; what they do not hear they find out."""
+        leaving = Leaving(self._me, node_id, configuration.cluster_id, configuration.version)
+        for observer in dict.fromkeys(configuration.observers(self._me)):
+            if observer != self._me:
+                self._send(observer, leaving)
 
     # -- the epoch
 
     def _settle(self, now: float) -> None:
         """Let the epoch do what became due, and follow its decisions."""
+        if (merging := self._merging) is not None and merging.failure is not None:
+            self._end_failed_merge(merging, merging.failure)
         while (epoch := self._epoch) is not None:
             cut = epoch.decided
             if cut is None and epoch.due <= now:
                 epoch.wake(now)
                 cut = epoch.decided
             if cut is None:
-                if epoch.quorum_lost and not self._quorum_lost:
-                    self._quorum_lost = True
-                    self._outbox.notify(QuorumLost(epoch.configuration.version))
+                if epoch.quorum_lost is not self._quorum_lost:
+                    self._quorum_lost = epoch.quorum_lost
+                    event = QuorumLost if epoch.quorum_lost else QuorumRestored
+                    self._outbox.notify(event(epoch.configuration.version))
                 return
             self._follow(epoch, cut)
 
@@ -461,6 +596,14 @@ class Node:
         elif cut is not None and not cut.size:
             self._monitor.stop()  # the outcomes are from a time that is over, like the alerts
         joining, self._joining = self._joining, None
+        self._convalescence = self._waiting = None
+        if self._cluster_id is not None:
+            self._cluster_id = configuration.cluster_id  # it continues the one that was asked for
+        if self._alone is not None:
+            self._alone = None
+            self._outbox.notify(RefoundingRefused(f"{self._me} is in cluster {configuration.cluster_id} again"))
+        if self._merging is not None and self._merging.cluster_id == configuration.cluster_id:
+            self._merging = None  # an operator's word has brought this member there
         self._epoch = Epoch(
             configuration, self._me, self.settings, self._rng, self._outbox,
             lambda joiner: self._reception.look_after(joiner, self._now), self._lag,
@@ -485,7 +628,7 @@ class Node:
             self._departure.announce(configuration, self.node_id)
         early, self._early = self._early, deque(maxlen=EARLY)
         for request, token in early:
-            self._reception.on_observe_request(request, token, self._now)
+            self._on_observe_request(request, token)
         for facts in self._catch_up.take_kept():
             self._on_facts(facts)
 
@@ -509,13 +652,19 @@ class Node:
 
     # -- probes
 
-    def _position(self) -> tuple[ClusterId | None, int, int, int]:
+    def _position(self) -> tuple[ClusterId | None, int, int, int, int, bool]:
         configuration, epoch = self.configuration, self._epoch
         if configuration is None:
-            return None, 0, 0, 0
+            return None, 0, 0, 0, 0, False
+        cluster_id, version = configuration.cluster_id, configuration.version
         if epoch is None:
-            return configuration.cluster_id, configuration.version, 0, 0
-        return configuration.cluster_id, configuration.version, epoch.gossip.digest, configuration.size
+            return cluster_id, version, 0, 0, 0, False
+        digest, failing = epoch.gossip.digest, self._failing(epoch)
+        return cluster_id, version, digest, configuration.size, failing, self._quorum_lost
+
+    @staticmethod
+    def _failing(epoch: Epoch) -> int:
+        return len(epoch.detector.failing) if epoch.detector.changing else 0
 
     def _send_probe(self, edge: Edge) -> None:
         probe = Probe(self._me, edge.subject.node_id, edge.sequence, *self._position())
@@ -531,14 +680,25 @@ class Node:
         self._send(endpoint, Probe(self._me, ANYONE, sequence, *self._position()))
 
     def _on_probe(self, probe: Probe, token: Hashable | None) -> None:
+        merging = self._merging
+        if merging is not None and merging.concerns(probe):
+            # to those of the other cluster this process is a joiner, until it is one of them
+            there = ProbeAck(self._me, merging.member.node_id, probe.sequence, None, 0, 0)
+            self._outbox.answer(token, probe.sender, there)
+            if probe.cluster_id is not None:
+                theirs = Sighting(probe.cluster_id, probe.size, probe.failing, probe.quorum_lost)
+                merging.heard(probe.sender, theirs, self._now)
+            return
         ack = ProbeAck(self._me, self.node_id, probe.sequence, *self._position())
         self._outbox.answer(token, probe.sender, ack)
         if self._done:
             return
         if self._joining is not None:
             self._joining.probed(probe.sender, probe.cluster_id, probe.size, self._now)
+        if self._alone is not None:
+            self._alone.answered(probe.sender, probe.cluster_id, probe.size)
         self._repeat_word(probe.sender, probe.cluster_id)
-        self._compare(probe.sender, probe.cluster_id, probe.version, probe.size)
+        self._compare(probe)
 
     def _on_ack(self, ack: ProbeAck) -> None:
         mine = self.configuration
@@ -553,7 +713,9 @@ class Node:
             self._convalescence.answered(ack.sequence)
         if self._refounding is not None:
             self._refounding.answered(ack.sender, ack.node_id)
-        if self._compare(ack.sender, ack.cluster_id, ack.version, ack.size) and self._epoch is not None:
+        if self._alone is not None:
+            self._alone.answered(ack.sender, ack.cluster_id, ack.size)
+        if self._compare(ack) and self._epoch is not None:
             self._epoch.gossip.trust(ack.sender, self._now)
             self._catch_up.compare(ack.sender, ack.facts, self._epoch)
 
@@ -561,14 +723,17 @@ class Node:
         if self._epoch is not None:
             self._epoch.alert(edge.subject, Status.DOWN, edge.rings, self._now, edge.ground)
 
-    def _compare(self, peer: Endpoint, cluster_id: ClusterId | None, version: int, size: int) -> bool:
+    def _compare(self, theirs: Probe | ProbeAck) -> bool:
         """Whether the peer is in the same epoch; who is ahead is asked for what was missed here."""
-        mine = self.configuration
+        mine, peer, cluster_id, version = (
+            self.configuration, theirs.sender, theirs.cluster_id, theirs.version
+        )  # fmt: skip
         if mine is None or cluster_id is None:
             return False
         if cluster_id != mine.cluster_id:
             if self._epoch is not None:
-                self._outreach.met(peer, cluster_id, size, mine)
+                sighting = Sighting(cluster_id, theirs.size, theirs.failing, theirs.quorum_lost)
+                self._meet(peer, sighting, self._epoch)
             return False
         self._heard(version)
         if version > mine.version and self._epoch is not None:
@@ -583,7 +748,9 @@ class Node:
             if self._joining is not None:  # the others may know this process as a member before it does
                 self._catch_up.keep(facts)
             return
-        if facts.cluster_id != configuration.cluster_id:
+        if self._merging is not None and facts.cluster_id == self._merging.cluster_id:
+            self._catch_up.keep(facts)  # the others may know this process as a member before it does
+        elif facts.cluster_id != configuration.cluster_id:
             self._outbox.reject("facts of another cluster", facts.sender)
         elif facts.version > configuration.version:
             self._catch_up.keep(facts)
@@ -637,7 +804,10 @@ class Node:
             if member is None or member.node_id != self.node_id:
                 self._outbox.reject("snapshot without this member", message.sender)
             else:
+                self._lineage.enter(message.formerly)
                 self._install(theirs, None)
+        elif self._merging is not None and self._merging.lets_in(theirs):
+            self._go_over(self._merging, theirs, message.formerly)
         elif mine is None or self._epoch is None or theirs.cluster_id != mine.cluster_id:
             self._outbox.reject("snapshot of another cluster", message.sender)
         elif theirs.version > mine.version:
@@ -646,6 +816,14 @@ class Node:
             self._heard(theirs.version)
 
     # -- joiners
+
+    def _on_observe_request(self, request: ObserveRequest, token: Hashable | None) -> None:
+        merging = self._merging
+        there = merging is not None and request.cluster_id == merging.cluster_id
+        if there or (self._epoch is None and self._joining is not None):
+            self._early.append((request, token))
+        else:
+            self._reception.on_observe_request(request, token, self._now)
 
     def _on_join_request(self, request: JoinRequest, token: Hashable | None) -> None:
         if self._epoch is not None:
@@ -690,6 +868,7 @@ class Node:
             if endpoint != self._me:
                 self._send(endpoint, word)
         self._refounded = word
+        self._lineage.extend(old.cluster_id)
         self._install(successor, None)
 
     def _repeat_word(self, peer: Endpoint, cluster_id: ClusterId | None) -> bool:
@@ -720,4 +899,7 @@ class Node:
             self._outbox.reject("refounding without this member", word.sender)
         else:
             self._refounded = word
+            self._lineage.extend(word.cluster_id)
+            if mine.cluster_id != word.cluster_id:
+                self._lineage.extend(mine.cluster_id)
             self._install(theirs, None)

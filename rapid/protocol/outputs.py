@@ -56,26 +56,51 @@ class Left:
 
 @dataclass(slots=True)
 class JoinFailed:
-    """The deadline passed, or every seed refused for good. The node is done."""
+    """The deadline passed, or every seed refused for good. The node is done, also where it was a member before."""
 
     reason: str
 
 
 @dataclass(slots=True)
+class JoinDelayed:
+    """No cluster has let this process in for ``waited`` seconds; it goes on trying. ``rejoining``: again."""
+
+    waited: float
+    reason: str
+    rejoining: bool
+
+
+@dataclass(slots=True)
+class MergeFailed:
+    """The larger cluster at this address has not let this member in, which stays where it is."""
+
+    endpoint: Endpoint
+    cluster_id: ClusterId
+    reason: str
+
+
+@dataclass(slots=True)
 class QuorumLost:
-    """A change is proposed and cannot be agreed on: too many members are silent."""
+    """A change cannot be agreed on, or most of the members are silent: this one cannot agree with a majority.
+
+    :class:`QuorumRestored` follows, unless the process ends before: when a majority answers again, or with
+    the next configuration, whichever way that comes.
+    """
 
     version: int
 
 
 @dataclass(slots=True)
 class QuorumRestored:
+    """This member agrees with a majority again; ``version`` is that of its configuration now."""
+
     version: int
 
 
 @dataclass(slots=True)
 class OtherCluster:
-    """At this address is a member of another cluster. ``merging``: this process is about to go there."""
+    """At this address is a member of another cluster. ``merging``: it has let this process in, which goes there:
+    the next event is that configuration."""
 
     endpoint: Endpoint
     cluster_id: ClusterId
@@ -103,6 +128,8 @@ Event = (
     | Evicted
     | Left
     | JoinFailed
+    | JoinDelayed
+    | MergeFailed
     | QuorumLost
     | QuorumRestored
     | OtherCluster

@@ -12,6 +12,7 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Endpoint, Member, NodeId
 from rapid.protocol.admission import Admission, Joiner
 from rapid.protocol.epoch import Epoch
+from rapid.protocol.lineage import Lineage
 from rapid.protocol.messages import (
     PROTOCOL_VERSION,
     Admitted,
@@ -50,11 +51,13 @@ class Reception:
         probe: Callable[[Member], None],
         hurry: Callable[[Endpoint, float], None],
         check: Callable[[Member], None] | None = None,
+        lineage: Lineage | None = None,
     ) -> None:
         self._me = me
         self._settings = settings
         self._outbox = outbox
         self._hurry = hurry
+        self._lineage = Lineage() if lineage is None else lineage
         self._epoch: Epoch | None = None
         self._node_id: NodeId | None = None
         self._now = 0.0
@@ -117,7 +120,7 @@ class Reception:
             watchers = before.subjects(endpoint) if before is not None else ()
             first = next((watcher for watcher in watchers if watcher in after), None)
             if first == self._me:
-                self._outbox.answer(token, endpoint, Snapshot(self._me, after))
+                self._outbox.answer(token, endpoint, self._snapshot(after))
             elif token is not None or not observed:
                 admitted = Admitted(self._me, after.cluster_id, after.version)
                 self._outbox.answer(token, endpoint, admitted)
@@ -134,12 +137,15 @@ class Reception:
         epoch, settings = self._epoch, self._settings
         assert epoch is not None, "only a member receives guests"
         mine = epoch.configuration
+        expected = request.expect
+        if expected is None or expected in self._lineage.ids:  # it is answered with the id of today
+            expected = mine.cluster_id
         for name, theirs, ours in (
             ("protocol version", request.protocol, PROTOCOL_VERSION),
             ("k", request.k, settings.k),
             ("h", request.h, settings.h),
             ("l", request.l, settings.l),
-            ("cluster", request.expect or mine.cluster_id, mine.cluster_id),
+            ("cluster", expected, mine.cluster_id),
         ):
             if theirs != ours:
                 self._outbox.reject(f"join with another {name}", request.sender)
@@ -152,7 +158,7 @@ class Reception:
             reply = self._welcome(request.sender, mine, request.attempt)
             self._outbox.answer(token, request.sender, reply)
         elif held.node_id == request.node_id:
-            self._outbox.answer(token, request.sender, Snapshot(self._me, mine))
+            self._outbox.answer(token, request.sender, self._snapshot(mine))
         else:
             self._outbox.stats["joins from a held address"] += 1
             self._hurry(request.sender, now)
@@ -183,7 +189,7 @@ class Reception:
             and self._me not in mine.subjects(joiner.endpoint)
         )
         if held is not None and held.node_id == joiner.node_id:
-            self._outbox.answer(token, joiner.endpoint, Snapshot(self._me, mine))
+            self._outbox.answer(token, joiner.endpoint, self._snapshot(mine))
         elif stale and own:
             self._outbox.answer(token, joiner.endpoint, self._welcome(joiner.endpoint, mine))
         elif stale:
@@ -255,6 +261,9 @@ class Reception:
                 self._refuse_unreached(guest.token, member.endpoint, ground, self._me)
         elif sponsor is not None:
             self._outbox.send(sponsor, Unreached(self._me, member.endpoint, member.node_id, ground))
+
+    def _snapshot(self, mine: Configuration) -> Snapshot:
+        return Snapshot(self._me, mine, self._lineage.ids)
 
     def _welcome(self, joiner: Endpoint, mine: Configuration, attempt: int = 0) -> JoinReply:
         detail = "its quorum is lost" if self._epoch is not None and self._epoch.quorum_lost else ""

@@ -19,6 +19,8 @@ from rapid.view import (
     OtherCluster,
     QuorumLost,
     QuorumRestored,
+    RejoinDelayed,
+    RejoinFailed,
     View,
     ViewChange,
     ViewsSkipped,
@@ -62,7 +64,10 @@ class Feed:
                     self._since_view.clear()
                 case QuorumRestored():
                     self._since_view.clear()
-                case QuorumLost() | Evicted() | OtherCluster(merging=True):
+                case RejoinDelayed():
+                    self._since_view = [one for one in self._since_view if not isinstance(one, RejoinDelayed)]
+                    self._since_view.append(change)
+                case QuorumLost() | Evicted() | RejoinFailed() | OtherCluster(merging=True):
                     self._since_view.append(change)
             for reader in self._readers:
                 reader.put(change)

@@ -8,14 +8,17 @@ from random import Random
 
 from rapid import view as told
 from rapid.errors import JoinError, QuorumError, StateError
+from rapid.log import log
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.node import Node
 from rapid.protocol.outputs import (
     Event,
     Evicted,
     Installed,
+    JoinDelayed,
     JoinFailed,
     Left,
+    MergeFailed,
     RefoundingRefused,
 )
 from rapid.runtime.driver import Core, Driver, promise
@@ -108,19 +111,35 @@ class Membership:
                 if forced and self._forced is not None and not self._forced.done():
                     self._forced.set_result(view)
             case JoinFailed(reason):
-                if not self._joined.done():
-                    self._joined.set_exception(JoinError(self._explained(reason)))
+                if before is None:
+                    if not self._joined.done():
+                        self._joined.set_exception(JoinError(self._explained(reason)))
+                else:
+                    log.error("the member could not join again and is closed", reason=self._explained(reason))
+                    self._end()
+            case JoinDelayed(waited, reason, rejoining):
+                what = "no cluster has let this member in again so far" if rejoining else "not in a cluster yet"
+                log.warning(what, seconds=round(waited, 1), reason=self._explained(reason))
+            case MergeFailed(endpoint, cluster_id, reason):
+                log.warning(
+                    "a larger cluster has not let this member in, which stays in its own",
+                    endpoint=str(endpoint), cluster_id=str(cluster_id), reason=reason,
+                )  # fmt: skip
             case Left(agreed):
                 if not self._left.done():
                     self._left.set_result(agreed)
             case Evicted(rejoining=False):
-                if not self._left.done():
-                    # a member that is leaving has what it wants
-                    self._left.set_result(True)
-                self._driver.stop()
+                self._end()
             case RefoundingRefused(reason):
                 if self._forced is not None and not self._forced.done():
                     self._forced.set_exception(QuorumError(reason))
+
+    def _end(self) -> None:
+        """The node is done: the changes end."""
+        if not self._left.done():
+            # a member that is leaving has what it wants
+            self._left.set_result(True)
+        self._driver.stop()
 
     def _ended(self, error: BaseException | None) -> None:
         self._feed.close(error)

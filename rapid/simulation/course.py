@@ -217,8 +217,11 @@ class Course:
                 life.node.discovered(life.seeds, life.clock(now))
             elif isinstance(output, Notify):
                 self._tell(life, output.event)
-        if life.node_id is not life.node.node_id:
+        node = life.node
+        if life.node_id is not node.node_id:
             self._identify(life)
+        if (joining_id := node.joining_id) is not None:
+            self._node_ids.add((life.place.endpoint, joining_id))
         if life.alive:
             self._schedule_wake(life)
 
@@ -253,6 +256,7 @@ class Course:
                 self._identify(life)
             if isinstance(event, Left | JoinFailed) or (isinstance(event, Evicted) and not event.rejoining):
                 life.done = True
+                life.ended_by = event
                 if not isinstance(event, Evicted):
                     self._end(life.place, "ended", False)
         for listener in self._listeners:

@@ -66,7 +66,8 @@ class Life:
     """One process, from its start to its end."""
 
     __slots__ = (
-        "_local", "_rate", "_since", "alive", "arrivals", "between", "busy_until", "done", "events", "inbox",
+        "_local", "_rate", "_since", "alive", "arrivals", "between", "busy_until", "done", "ended_by",
+        "events", "inbox",
         "node", "node_id", "number", "ordinal", "paused", "place", "refusals", "seeds", "token", "views",
         "wake_at",
     )  # fmt: skip
@@ -88,6 +89,8 @@ class Life:
         """It was evicted, and is in no view yet again."""
         self.done = False
         """It left, was evicted or could not join; the protocol is over for it."""
+        self.ended_by: Event | None = None
+        """What told its application so."""
         self.paused = False
         self.inbox: list[tuple[int, Message | None, Life | None]] = []
         self.busy_until = 0.0

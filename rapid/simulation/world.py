@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Final
 
-from rapid.errors import EndpointError
+from rapid.errors import EndpointError, SettingsError
 from rapid.overlay.configuration import Configuration
-from rapid.overlay.member import Endpoint
+from rapid.overlay.member import ClusterId, Endpoint
 from rapid.protocol.messages import Message
 from rapid.protocol.outputs import Event
-from rapid.settings import Settings
+from rapid.settings import Settings, require_consistent
 from rapid.simulation.course import ACT, RESUME, Course
 from rapid.simulation.errors import ScenarioError
 from rapid.simulation.links import BLACK_HOLE, Link
@@ -52,10 +52,12 @@ class World(Course):
         rejoin: bool | None = None,
         merge: bool = False,
         expected: int = 1,
+        cluster_id: ClusterId | str | None = None,
     ) -> Endpoint:
         """Declare an address. ``seeds``: whom its processes ask to be let in; by default the first address.
 
-        ``settings`` and ``rejoin``: the world's by default. The rest is as for a :class:`Node`.
+        ``settings`` and ``rejoin``: the world's by default; ``cluster_id``: hexadecimal, or as a
+        configuration has it. The rest is as for a :class:`Node`.
         """
         endpoint = self._endpoint("address", address)
         if endpoint in self._by_endpoint:
@@ -64,9 +66,12 @@ class World(Course):
         if seeds is None:
             asked = (self.places[0].endpoint if self.places else endpoint,)
         rejoin = self.rejoin if rejoin is None else rejoin
+        options: dict[str, object] = {"rejoin": rejoin, "merge": merge, "expected": expected}
+        if cluster_id is not None:
+            options["cluster_id"] = self._consistent(cluster_id, merge, expected)
         place = Place(
             len(self.places), endpoint, asked, metadata, settings or self.settings,
-            {"rejoin": rejoin, "merge": merge, "expected": expected},
+            options,
         )  # fmt: skip
         self.places.append(place)
         self._by_endpoint[endpoint] = place
@@ -332,6 +337,16 @@ class World(Course):
             return Endpoint.parse(address)
         except EndpointError as problem:
             raise ScenarioError(field, str(problem)) from None
+
+    def _consistent(self, cluster_id: ClusterId | str, merge: bool, expected: int) -> ClusterId:
+        try:
+            require_consistent(merge=merge, bootstrap_expect=expected, cluster_id=cluster_id)
+        except SettingsError as problem:
+            raise ScenarioError(problem.field, problem.problem) from None
+        try:
+            return cluster_id if isinstance(cluster_id, ClusterId) else ClusterId.parse(cluster_id)
+        except ValueError as problem:
+            raise ScenarioError("cluster_id", str(problem)) from None
 
     def _place(self, field: str, address: Address) -> Place:
         place = self._by_endpoint.get(self._endpoint(field, address))

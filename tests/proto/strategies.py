@@ -97,7 +97,7 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
         domain.k,
     )
     grounds = st.sampled_from(Ground)
-    position = (st.none() | cluster_ids, versions, _words, numbers)
+    position = (st.none() | cluster_ids, versions, _words, numbers, numbers, st.booleans())
     facts = (
         several(
             st.builds(
@@ -135,7 +135,7 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
             ConfigurationRequest, me, cluster_ids, st.none() | versions, node_ids
         ),
         Cuts: st.builds(Cuts, me, cluster_ids, versions, several(cuts)),
-        Snapshot: st.builds(Snapshot, me, configurations),
+        Snapshot: st.builds(Snapshot, me, configurations, several(cluster_ids)),
         Refounded: st.builds(Refounded, me, cluster_ids, versions, configurations),
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import Discover, Evicted, Notify, OtherCluster
-from rapid.protocol.outreach import ENOUGH_EYES, Outreach
+from rapid.protocol.outreach import ENOUGH_EYES, LONGEST, Outreach, Sighting
 from rapid.settings import Settings
 from rapid.simulation import World
 
@@ -106,11 +106,8 @@ class Lookout:
 
     def __init__(self, *seeds: int, merging: bool = False) -> None:
         self.probed: list[Endpoint] = []
-        self.merged: list[Endpoint] = []
         self.outbox = Outbox()
-        self.outreach = Outreach(
-            at(0), LAN, Random(1), self.outbox, merging, self.probed.append, self.merged.append
-        )
+        self.outreach = Outreach(at(0), LAN, Random(1), self.outbox, merging, self.probed.append)
         self.outreach.seeds = tuple(map(at, seeds))
 
     def look(self, view: Configuration, times: int, *, all_of_them: bool = False) -> float:
@@ -121,6 +118,11 @@ class Lookout:
             now = self.outreach.due
             self.outreach.wake(view, all_of_them, now)
         return now / times
+
+    def meet(
+        self, theirs: Sighting, mine: Sighting, *, now: float = 0.0, replaced: bool = False
+    ) -> bool:
+        return self.outreach.met(at(9), theirs, mine, now, replaced=replaced)
 
     def told(self) -> list[OtherCluster]:
         events = [output.event for output in self.outbox.drain() if isinstance(output, Notify)]
@@ -158,34 +160,108 @@ def test_without_seeds_nobody_looks_out() -> None:
     assert lookout.outreach.due == float("inf")
 
 
+# -- which of two clusters goes to the other
+
+
+def seen(
+    size: int, cluster_id: bytes = b"m", *, failing: int = 0, quorum_lost: bool = False
+) -> Sighting:
+    return Sighting(ClusterId(cluster_id * 16), size, failing, quorum_lost)
+
+
 @pytest.mark.parametrize(
-    ("size", "theirs", "merges"),
-    [(4, b"a", False), (6, b"z", True), (5, b"a", True), (5, b"z", False), (0, b"a", False)],
+    ("theirs", "goes"),
+    [
+        (seen(4, b"a"), False),
+        (seen(6, b"z"), True),
+        (seen(5, b"a"), True),
+        (seen(5, b"z"), False),
+        (seen(0, b"a"), False),
+        (seen(9, b"a", failing=5), False),
+        (seen(9, b"a", failing=3), True),
+        (seen(9, b"a", failing=12), False),
+        (seen(9, b"a", quorum_lost=True), False),
+    ],
 )
-def test_the_larger_stays_and_of_equals_the_lower_id(size: int, theirs: bytes, merges: bool) -> None:
+def test_the_one_with_fewer_living_members_goes_and_of_equals_the_higher_id(
+    theirs: Sighting, goes: bool
+) -> None:
     lookout = Lookout(9, merging=True)
-    lookout.outreach.met(at(9), ClusterId(theirs * 16), size, configuration(5))
-    assert lookout.merged == ([at(9)] if merges else [])
-    assert len(lookout.told()) == (size > 0)
+    assert lookout.meet(theirs, seen(5)) is goes
+    assert len(lookout.told()) == (theirs.size > 0 and not goes), "it is told of the other one when it is there"
+
+
+@pytest.mark.parametrize("theirs", [seen(1, b"z"), seen(1, b"a"), seen(9, b"z")])
+def test_without_a_quorum_it_goes_to_any_that_has_one(theirs: Sighting) -> None:
+    assert Lookout(9, merging=True).meet(theirs, seen(5, quorum_lost=True))
+
+
+def test_of_two_clusters_at_most_one_goes_to_the_other() -> None:
+    kinds = [
+        seen(size, cluster_id, failing=failing, quorum_lost=quorum_lost)
+        for size in (1, 4, 5)
+        for failing in (0, 1, 3)
+        for cluster_id in (b"a", b"z")
+        for quorum_lost in (False, True)
+    ]
+    for one in kinds:
+        for other in kinds:
+            assert not (one.yields_to(other) and other.yields_to(one))
+            if one.cluster_id != other.cluster_id and not (one.quorum_lost and other.quorum_lost):
+                assert one.yields_to(other) or other.yields_to(one)
+
+
+def test_nobody_goes_to_a_cluster_that_was_replaced() -> None:
+    lookout = Lookout(9, merging=True)
+    assert not lookout.meet(seen(9, b"a"), seen(5), replaced=True)
+    assert len(lookout.told()) == 1
+
+
+def test_a_cluster_that_did_not_let_it_in_is_tried_again_later_and_later() -> None:
+    lookout, theirs, mine = Lookout(9, merging=True), seen(9, b"a"), seen(5)
+    now, pauses = 0.0, list[float]()
+    for _ in range(12):
+        lookout.outreach.failed(at(9), theirs, now)
+        began = now
+        while not lookout.meet(theirs, mine, now=now):
+            now += 0.5
+        pauses.append(now - began)
+    assert pauses[0] >= LAN.outreach_interval / 2
+    assert pauses[5] > 4 * pauses[0]
+    assert max(pauses) <= 1.5 * LONGEST * LAN.outreach_interval + 0.5
+    assert len(lookout.told()) == 1
+
+
+def test_it_goes_back_only_to_one_that_is_larger_for_certain() -> None:
+    lookout, mine = Lookout(9, merging=True), seen(5)
+    lookout.outreach.left(ClusterId(b"a" * 16), 0.0)
+    assert not lookout.meet(seen(9, b"a"), mine, now=0.0), "not at once"
+    later = 2 * LAN.outreach_interval
+    assert not lookout.meet(seen(5, b"a"), mine, now=later), "its id alone does not do"
+    assert lookout.meet(seen(6, b"a"), mine, now=later)
 
 
 def test_each_other_cluster_is_told_of_once() -> None:
     lookout = Lookout(9)
     for theirs in (b"a", b"b", b"a", b"b", b"a"):
-        lookout.outreach.met(at(9), ClusterId(theirs * 16), 3, configuration(5))
+        lookout.meet(seen(3, theirs), seen(5))
     assert [event.cluster_id[:1] for event in lookout.told()] == [b"a", b"b"]
 
 
 def test_a_cluster_that_was_joined_and_left_is_told_of_again() -> None:
     lookout = Lookout(9)
     for _ in range(2):
-        lookout.outreach.met(at(9), ClusterId(b"a" * 16), 3, configuration(5))
+        lookout.meet(seen(3, b"a"), seen(5))
         assert len(lookout.told()) == 1
         lookout.outreach.enter(configuration(5, b"a"), 0.0)
 
 
 def test_what_is_remembered_of_others_is_bounded() -> None:
-    lookout = Lookout(9)
+    lookout = Lookout(9, merging=True)
     for number in range(1000):
-        lookout.outreach.met(at(9), ClusterId(number.to_bytes(16, "big")), 3, configuration(5))
+        theirs = Sighting(ClusterId(number.to_bytes(16, "big")), 3, 0, quorum_lost=False)
+        lookout.meet(theirs, seen(5))
+        lookout.outreach.failed(at(9), theirs, 0.0)
+        lookout.outreach.left(theirs.cluster_id, 0.0)
     assert len(lookout.outreach._told) < 100
+    assert len(lookout.outreach._tried) < 100

@@ -157,7 +157,10 @@ class Patient:
         self._answer = answer
         self._ways = [at(number) for number in range(ways)]
         self._unheard: list[int] = []
-        self._convalescence = Convalescence(LAN, self.now, 0.5, lambda: self._ways, self._probe, self._well)
+        self.looked_up = 0
+        self._convalescence = Convalescence(
+            LAN, self.now, 0.5, lambda: self._ways, self._probe, self._well, self._look_up
+        )
 
     def run(self, seconds: float) -> None:
         end = self.now + seconds
@@ -168,6 +171,9 @@ class Patient:
             for sequence in heard:
                 self._convalescence.answered(sequence)
         self.now = end
+
+    def _look_up(self) -> None:
+        self.looked_up += 1
 
     def _probe(self, way: Endpoint, sequence: int) -> None:
         number = self._ways.index(way)
