@@ -33,7 +33,9 @@ class CatchUp:
     The past is kept for others also when this process is no member of it any longer.
     """
 
-    def __init__(self, me: Endpoint, settings: Settings, outbox: Outbox, lineage: Lineage | None = None) -> None:
+    def __init__(
+        self, me: Endpoint, settings: Settings, outbox: Outbox, lineage: Lineage | None = None
+    ) -> None:
         self._me = me
         self._settings = settings
         self._outbox = outbox

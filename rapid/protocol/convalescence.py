@@ -89,7 +89,5 @@ class Convalescence:
         if not self._answers:
             return f"none of these answers: {asked}"
         answered, sent = sum(self._answers.values()), ROUNDS * len(self._answers)
-        return (
-            f"only {answered} of {sent} probes to {', '.join(map(str, self._answers))} were answered, too few for a "
-            "member"
-        )
+        who = ", ".join(map(str, self._answers))
+        return f"only {answered} of {sent} probes to {who} were answered, too few for a member"

@@ -20,9 +20,7 @@ class FoundingAlone:
     evicted from. Others that wait like it then join it.
     """
 
-    def __init__(
-        self, last: Configuration, ways: Sequence[Endpoint], settings: Settings, now: float
-    ) -> None:
+    def __init__(self, last: Configuration, ways: Sequence[Endpoint], settings: Settings, now: float) -> None:
         self.ways = ways
         self._last = last
         self._pause = 2 * settings.probe_timeout / ASKED

@@ -90,9 +90,9 @@ class Node:
     ``rejoin``: when the cluster goes on without this member, join it again, as a new one. ``merge``:
     when another, larger cluster is found, join that and, once it has let this process in, leave this one.
     ``expected``: with more than one, nobody founds a cluster before that many processes have seen each other.
-    ``cluster_id``: join this cluster, or one that continues it after an operator's force, or none; so it goes
-    neither with ``merge`` nor with ``expected``, which is a :class:`SettingsError`. ``alerted`` is called with each alert that counts and is
-    new here, this member's own among them, and the configuration that it is about.
+    ``cluster_id``: join this cluster, or one that continues it after an operator's force, or none; that goes
+    neither with ``merge`` nor with ``expected``: :class:`SettingsError`. ``alerted`` is called with each
+    alert that counts and is new here, this member's own among them, and the configuration that it is about.
     """
 
     def __init__(
@@ -132,6 +132,8 @@ class Node:
         """An attempt to get into a larger cluster: beside the epoch, which it leaves alone."""
         self._waiting: Waiting | None = None
         self._alone: FoundingAlone | None = None
+        self._removed_with: Sequence[Endpoint] = ()
+        """Of an evicted process: who was in its last view."""
         self._departure: Departure | None = None
         self._refounding: Refounding | None = None
         self._refounded: Refounded | None = None
@@ -409,7 +411,7 @@ class Node:
         self._merging = None
         if self._refounding is not None or self._alone is not None:
             self._refounding = self._alone = None
-            reason = f"{self._me} has left its cluster, or was evicted from it, before the others had answered"
+            reason = f"{self._me} left its cluster, or was evicted from it, before the others had answered"
             self._outbox.notify(RefoundingRefused(reason))
         self._monitor.stop()
         self._reception.close()
@@ -436,11 +438,14 @@ class Node:
         self._joining.wake(self._now)
 
     def _ways_in(self) -> list[Endpoint]:
-        """The seeds, and some who were in the last view."""
+        """The seeds, some who were in the last view, and some who were removed with this process."""
         known = self.configuration.endpoints if self.configuration is not None else ()
-        seeds = self._outreach.seeds
-        others = [endpoint for endpoint in known if endpoint != self._me and endpoint not in seeds]
-        return [*seeds, *self._rng.sample(others, min(len(others), WAYS_BACK))]
+        gone = [endpoint for endpoint in self._removed_with if endpoint not in known]
+        ways = list(self._outreach.seeds)
+        for group in (known, gone):
+            others = [endpoint for endpoint in group if endpoint != self._me and endpoint not in ways]
+            ways += self._rng.sample(others, min(len(others), WAYS_BACK))
+        return ways
 
     def _still_waiting(self, waiting: Waiting) -> None:
         """It takes long to get into a cluster: give up, or say why."""
@@ -463,7 +468,7 @@ class Node:
         last = self.configuration
         assert last is not None, "it was a member"
         if self._alone is None:
-            known = dict.fromkeys((*self._outreach.seeds, *last.endpoints))
+            known = dict.fromkeys((*self._outreach.seeds, *last.endpoints, *self._removed_with))
             ways = [endpoint for endpoint in known if endpoint != self._me]
             self._alone = FoundingAlone(last, ways, self.settings, self._now)
             self._ask_or_found(self._alone)
@@ -585,11 +590,14 @@ class Node:
 
     def _install(self, configuration: Configuration, cut: Cut | None) -> None:
         before, self.configuration = self.configuration, configuration
+        if self._epoch is not None and before is not None:
+            self._removed_with = before.endpoints
         self._catch_up.installed(before, cut)
         mine = configuration.member(self._me)
         if mine is None or mine.node_id != self.node_id:
             self._put_out(configuration)
             return
+        self._removed_with = ()
         skipped = 0
         if cut is None and before is not None and before.cluster_id == configuration.cluster_id:
             skipped = configuration.version - before.version - 1
@@ -601,7 +609,8 @@ class Node:
             self._cluster_id = configuration.cluster_id  # it continues the one that was asked for
         if self._alone is not None:
             self._alone = None
-            self._outbox.notify(RefoundingRefused(f"{self._me} is in cluster {configuration.cluster_id} again"))
+            reason = f"{self._me} has joined cluster {configuration.cluster_id} meanwhile"
+            self._outbox.notify(RefoundingRefused(reason))
         if self._merging is not None and self._merging.cluster_id == configuration.cluster_id:
             self._merging = None  # an operator's word has brought this member there
         self._epoch = Epoch(

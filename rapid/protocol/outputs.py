@@ -56,7 +56,7 @@ class Left:
 
 @dataclass(slots=True)
 class JoinFailed:
-    """The deadline passed, or every seed refused for good. The node is done, also where it was a member before."""
+    """The deadline passed, or every seed refused for good, also after an eviction. The node is done."""
 
     reason: str
 
@@ -99,8 +99,10 @@ class QuorumRestored:
 
 @dataclass(slots=True)
 class OtherCluster:
-    """At this address is a member of another cluster. ``merging``: it has let this process in, which goes there:
-    the next event is that configuration."""
+    """At this address is a member of another cluster.
+
+    ``merging``: that cluster has let this process in, which goes there: the next event is its configuration.
+    """
 
     endpoint: Endpoint
     cluster_id: ClusterId

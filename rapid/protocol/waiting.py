@@ -13,7 +13,8 @@ LONGEST = 64
 class Waiting:
     """From the beginning of a wait to its end by a view. ``due`` is the next time at which something is due.
 
-    A warning after ``settings.join_warning``, then after twice as long each time; ``ends`` is when to give up.
+    The first warning is due after ``settings.join_warning``, the next after twice as long each time. ``ends``
+    is when to give up.
     """
 
     def __init__(self, settings: Settings, now: float, *, rejoining: bool) -> None:

@@ -119,9 +119,7 @@ class Lookout:
             self.outreach.wake(view, all_of_them, now)
         return now / times
 
-    def meet(
-        self, theirs: Sighting, mine: Sighting, *, now: float = 0.0, replaced: bool = False
-    ) -> bool:
+    def meet(self, theirs: Sighting, mine: Sighting, *, now: float = 0.0, replaced: bool = False) -> bool:
         return self.outreach.met(at(9), theirs, mine, now, replaced=replaced)
 
     def told(self) -> list[OtherCluster]:
@@ -163,9 +161,7 @@ def test_without_seeds_nobody_looks_out() -> None:
 # -- which of two clusters goes to the other
 
 
-def seen(
-    size: int, cluster_id: bytes = b"m", *, failing: int = 0, quorum_lost: bool = False
-) -> Sighting:
+def seen(size: int, cluster_id: bytes = b"m", *, failing: int = 0, quorum_lost: bool = False) -> Sighting:
     return Sighting(ClusterId(cluster_id * 16), size, failing, quorum_lost)
 
 
@@ -188,7 +184,7 @@ def test_the_one_with_fewer_living_members_goes_and_of_equals_the_higher_id(
 ) -> None:
     lookout = Lookout(9, merging=True)
     assert lookout.meet(theirs, seen(5)) is goes
-    assert len(lookout.told()) == (theirs.size > 0 and not goes), "it is told of the other one when it is there"
+    assert len(lookout.told()) == (theirs.size > 0 and not goes), "who goes is told of it when it is there"
 
 
 @pytest.mark.parametrize("theirs", [seen(1, b"z"), seen(1, b"a"), seen(9, b"z")])
