@@ -74,7 +74,7 @@ class Levelling:
         if drawn >= size - 1:
             return heard + 1 >= classic_quorum(size)
         margin = sqrt(drawn)
-        if abs(2 * heard - drawn) < 2 * margin:
+        if abs(2 * heard - drawn) <= 2 * margin:
             return None
         return 2 * heard > drawn
 
