@@ -409,13 +409,13 @@ def _require_seeds(bootstrap_expect: int, cluster_id: str | None) -> None:
     """Without seeds a process founds a cluster at once: refuse what asks for anything else."""
     if bootstrap_expect > 1:
         raise SettingsError(
-            "bootstrap_expect", f"{bootstrap_expect} processes are expected and there are no seeds: they could "
-            "not find each other; give all of them the same seeds",
+            "bootstrap_expect", f"{bootstrap_expect} processes are expected and there are no seeds: they "
+            "could not find each other; give all of them the same seeds",
         )  # fmt: skip
     if cluster_id is not None:
         raise SettingsError(
-            "cluster_id", f"cluster {cluster_id} is to be joined and there are no seeds: a process without seeds "
-            "founds a new one; give the addresses of members",
+            "cluster_id", f"cluster {cluster_id} is to be joined and there are no seeds: a process without "
+            "seeds founds a new one; give the addresses of members",
         )  # fmt: skip
 
 

@@ -55,8 +55,8 @@ class Settings:
     join_timeout: float = 30.0
     """How long a process tries to join, ``inf`` for ever; and a member to get into a larger cluster."""
     join_warning: float = 10.0
-    """After this long without a cluster, at the start or after an eviction, a warning says what is waited for;
-    then again after twice as long each time, up to 64 times."""
+    """After this long without a cluster, at the start or after an eviction, a warning says what is waited
+    for; then again after twice as long each time, up to 64 times as long."""
     rejoin_timeout: float = inf
     """How long an evicted process tries to join again before it ends; for ever by default."""
     found_delay: float = 0.5
@@ -189,11 +189,11 @@ def require_consistent(*, merge: bool, bootstrap_expect: int, cluster_id: object
         return
     if merge:
         raise SettingsError(
-            "merge", "merge is set and cluster_id too: a member of one cluster or none goes over to no other; "
-            "take one of the two",
+            "merge", "merge is set and cluster_id too: a process that joins one cluster or none goes over to "
+            "no other; take one of the two",
         )  # fmt: skip
     if bootstrap_expect > 1:
         raise SettingsError(
-            "bootstrap_expect", f"bootstrap_expect is {bootstrap_expect} and cluster_id is set: a process that "
-            "joins an existing cluster founds none; take one of the two",
+            "bootstrap_expect", f"bootstrap_expect is {bootstrap_expect} and cluster_id is set: a process "
+            "that joins an existing cluster founds none; take one of the two",
         )  # fmt: skip

@@ -30,7 +30,7 @@ class State(StrEnum):
     EVICTED = "evicted"
     """The cluster went on without it; it is joining again."""
     MERGING = "merging"
-    """It leaves its cluster for a larger one, which has let it in, and has not told its first view there yet."""
+    """It leaves its cluster for a larger one, which has let it in; its first view there is next."""
     LEAVING = "leaving"
     """It has begun to leave."""
     CLOSED = "closed"

@@ -57,14 +57,17 @@ def test_it_takes_what_the_other_takes_and_has_what_the_other_has() -> None:
     assert rapid.blocking is blocking
 
 
-def test_it_passes_on_what_it_is_given() -> None:
+@pytest.mark.parametrize(
+    "pinned", [{"merge": True, "bootstrap_expect": 3}, {"cluster_id": "ab" * 16}], ids=["any", "one cluster"]
+)
+def test_it_passes_on_what_it_is_given(pinned: dict[str, object]) -> None:
     async def seeds() -> list[rapid.Endpoint]:
         return []
 
     given = {
         "seeds": seeds, "metadata": {"a": "b"}, "settings": Settings.wan(), "advertise": "10.0.0.1:1",
         "judge": rapid.Consecutive(3), "prober": lambda m: None, "tls": object(), "rejoin": False,
-        "merge": True, "bootstrap_expect": 3, "cluster_id": "ab" * 16,
+        **pinned,
     }  # fmt: skip
     of: dict[str, object] = vars(rapid.Cluster("0.0.0.0:7", **given))  # type: ignore[arg-type]  # of many types
     ours: dict[str, object] = vars(blocking.Cluster("0.0.0.0:7", **given)._cluster)  # type: ignore[arg-type]  # too

@@ -11,6 +11,8 @@ from rapid import (
     OtherCluster,
     QuorumLost,
     QuorumRestored,
+    RejoinDelayed,
+    RejoinFailed,
     View,
     ViewChange,
     ViewsSkipped,
@@ -22,6 +24,7 @@ FIRST = ViewChange(VIEW, (), ())
 LATER = ViewsSkipped(VIEW, 2)
 LOST, RESTORED = QuorumLost(3), QuorumRestored(3)
 GONE = Evicted("c" * 32, 4, rejoining=True)
+LONG, OVER = RejoinDelayed(30.0, "nobody answers"), RejoinFailed("nobody answers")
 LARGER = OtherCluster(Endpoint("b", 1), "d" * 32, 7, merging=True)
 SMALLER = OtherCluster(Endpoint("b", 1), "d" * 32, 1, merging=False)
 
@@ -40,6 +43,10 @@ SMALLER = OtherCluster(Endpoint("b", 1), "d" * 32, 1, merging=False)
         ([FIRST, LOST, GONE], State.EVICTED),
         ([FIRST, GONE, LOST], State.EVICTED),
         ([FIRST, GONE, LATER], State.MEMBER),
+        ([FIRST, GONE, LONG], State.EVICTED),
+        ([FIRST, GONE, LONG, LATER], State.MEMBER),
+        ([FIRST, GONE, LONG, OVER], State.CLOSED),
+        ([FIRST, LOST, GONE, LATER, RESTORED], State.MEMBER),
         ([FIRST, LARGER], State.MERGING),
         ([FIRST, LARGER, LOST], State.MERGING),
         ([FIRST, LARGER, LATER], State.MEMBER),
@@ -53,7 +60,7 @@ def test_what_is_told_makes_the_state(changes: list[Change], state: State) -> No
 
 
 @pytest.mark.parametrize("state", [State.LEAVING, State.CLOSED])
-@pytest.mark.parametrize("change", [FIRST, LATER, LOST, RESTORED, GONE, LARGER])
+@pytest.mark.parametrize("change", [FIRST, LATER, LOST, RESTORED, GONE, LONG, OVER, LARGER])
 def test_who_leaves_or_has_ended_does_not_come_back(state: State, change: Change) -> None:
     assert state.after(change) is state
 

@@ -110,16 +110,15 @@ class Membership:
                 forced = before is not None and before.cluster_id != view.cluster_id
                 if forced and self._forced is not None and not self._forced.done():
                     self._forced.set_result(view)
+            case JoinFailed(reason) if before is not None:
+                log.error("the member could not join again and is closed", reason=self._explained(reason))
+                self._end()
             case JoinFailed(reason):
-                if before is None:
-                    if not self._joined.done():
-                        self._joined.set_exception(JoinError(self._explained(reason)))
-                else:
-                    log.error("the member could not join again and is closed", reason=self._explained(reason))
-                    self._end()
+                if not self._joined.done():
+                    self._joined.set_exception(JoinError(self._explained(reason)))
             case JoinDelayed(waited, reason, rejoining):
-                what = "no cluster has let this member in again so far" if rejoining else "not in a cluster yet"
-                log.warning(what, seconds=round(waited, 1), reason=self._explained(reason))
+                event = "an evicted member is in no cluster again yet" if rejoining else "in no cluster yet"
+                log.warning(event, seconds=round(waited, 1), reason=self._explained(reason))
             case MergeFailed(endpoint, cluster_id, reason):
                 log.warning(
                     "a larger cluster has not let this member in, which stays in its own",

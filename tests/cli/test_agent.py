@@ -20,6 +20,8 @@ from rapid import (
     OtherCluster,
     QuorumLost,
     QuorumRestored,
+    RejoinDelayed,
+    RejoinFailed,
     Removal,
     View,
     ViewChange,
@@ -196,6 +198,11 @@ def test_a_policy_that_somebody_chose_stays() -> None:
         ),
         (QuorumLost(3), {"event": "quorum lost", "version": 3}),
         (QuorumRestored(3), {"event": "quorum restored", "version": 3}),
+        (
+            RejoinDelayed(30.04, "nobody answers"),
+            {"event": "rejoin delayed", "waited": 30.0, "reason": "nobody answers"},
+        ),
+        (RejoinFailed("nobody answers"), {"event": "rejoin failed", "reason": "nobody answers"}),
     ],
 )
 def test_every_change_has_a_report(change: Change, report: Report) -> None:
