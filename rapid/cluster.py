@@ -227,8 +227,9 @@ class Cluster:
 
         For an operator, when the majority is gone for good: never do it while the others may live on
         elsewhere, since there would be two clusters then. The version goes on, the cluster id is new.
-        Raises :class:`QuorumError` while a quorum answers, :class:`StateError` when this is no member
-        or is closed meanwhile. Nothing has changed then.
+        A member that was evicted goes on alone, and others that wait as it does join it.
+        Raises :class:`QuorumError` while a quorum answers, or a member of any cluster answers an evicted one;
+        :class:`StateError` when this is no member or is closed meanwhile. Nothing has changed then.
         """
         return await asyncio.wrap_future(self._running().force_new_cluster())
 

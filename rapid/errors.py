@@ -60,7 +60,10 @@ class TokenError(RapidError, ValueError):
 
 
 class QuorumError(RapidError):
-    """A quorum of the view answers, so that no new cluster may be forced. Nothing has changed."""
+    """A quorum of the view answers, or an evicted process has a cluster to join: none may be forced.
+
+    Nothing has changed.
+    """
 
 
 class StateError(RapidError, RuntimeError):

@@ -265,10 +265,10 @@ class Node:
             case ObserveRequest():
                 self._on_observe_request(message, reply_to)
             case JoinReply():
-                if (joining := self._any_joining) is not None:
+                if (joining := self._joining_in(message.cluster_id)) is not None:
                     joining.replied(message, now)
             case Admitted():
-                if (joining := self._any_joining) is not None:
+                if (joining := self._joining_in(message.cluster_id)) is not None:
                     joining.admitted(message, now)
             case Unreached():
                 self._reception.unreached(message, now)
@@ -449,11 +449,13 @@ class Node:
 
     def _still_waiting(self, waiting: Waiting) -> None:
         """It takes long to get into a cluster: give up, or say why."""
-        reason = "an operator has asked for a new cluster"
         if self._joining is not None:
             reason = self._joining.reason
         elif self._convalescence is not None:
             reason = self._convalescence.reason
+        else:
+            assert self.configuration is not None, "it has joined, and others are expected"
+            reason = f"the view holds {self.configuration.size} of the {self._expected} processes expected"
         waited = waiting.waited(self._now)
         if self._now >= waiting.ends:
             self._join_failed(f"no cluster has let this process in again within {waited:g} s: {reason}")
@@ -496,6 +498,13 @@ class Node:
     def _any_joining(self) -> Joining | None:
         """The attempt to join, if there is one: by a process that is in no cluster, or by a member."""
         return self._merging.joining if self._merging is not None else self._joining
+
+    def _joining_in(self, cluster_id: ClusterId | None) -> Joining | None:
+        """The attempt that word from this cluster is for; a member's is for the cluster that it goes to."""
+        merging = self._merging
+        if merging is not None and cluster_id not in (None, merging.cluster_id):
+            return None
+        return self._any_joining
 
     def _sighting(self, epoch: Epoch) -> Sighting:
         """What there is to say of this member's own cluster."""
@@ -604,7 +613,9 @@ class Node:
         elif cut is not None and not cut.size:
             self._monitor.stop()  # the outcomes are from a time that is over, like the alerts
         joining, self._joining = self._joining, None
-        self._convalescence = self._waiting = None
+        self._convalescence = None
+        if self._waiting is not None and (self._waiting.rejoining or configuration.size >= self._expected):
+            self._waiting = None
         if self._cluster_id is not None:
             self._cluster_id = configuration.cluster_id  # it continues the one that was asked for
         if self._alone is not None:

@@ -220,11 +220,11 @@ async def test_a_start_that_takes_long_says_what_it_waits_for() -> None:
     cluster = Cluster(V4, seeds=[nobody], settings=settings)
     with capture_logs() as logs:
         starting = asyncio.create_task(cluster.start())
-        await until(lambda: sum(log["event"] == "in no cluster yet" for log in logs) > 2)
+        await until(lambda: sum(log["event"] == "the start takes long" for log in logs) > 2)
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-    reasons = {log["reason"] for log in logs if log["event"] == "in no cluster yet"}
+    reasons = {log["reason"] for log in logs if log["event"] == "the start takes long"}
     assert any(nobody in reason for reason in reasons)
 
 
@@ -239,6 +239,20 @@ def lone(here: str, *others: Cluster) -> tuple[list[Cluster], Any]:
 
 
 CURIOUS = Settings.local(outreach_interval=0.05)
+
+
+async def test_a_start_that_waits_for_the_expected_number_says_so() -> None:
+    settings = Settings.local(join_warning=0.2, join_timeout=float("inf"))
+    async with AsyncExitStack() as stack:
+        first = await member(stack, V4)
+        second = Cluster(V4, seeds=[first.endpoint], bootstrap_expect=3, settings=settings)
+        with capture_logs() as logs:
+            starting = asyncio.create_task(second.start())
+            what = "the view holds 2 of the 3 processes expected"
+            await until(lambda: any(log.get("reason") == what for log in logs))
+            third = await member(stack, V4, [first.endpoint])
+            assert third.endpoint in await starting
+        await second.leave()
 
 
 async def test_a_merge_that_fails_is_logged_and_the_member_stays_ready() -> None:
