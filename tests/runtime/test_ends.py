@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -37,7 +38,7 @@ SEED, ID = "127.0.0.1:7400", "c0" * 16
     ],
 )
 def test_what_contradicts_itself_is_refused_everywhere(options: dict[str, Any], field: str) -> None:
-    makers = [
+    makers: list[Callable[[], object]] = [
         lambda: Cluster(V4, **options),
         lambda: blocking.Cluster(V4, **options),
         lambda: Configuration(listen=V4, **options).cluster(),
