@@ -286,7 +286,7 @@ class Joining:
 
     @property
     def reason(self) -> str:
-        """Why no cluster has let this process in so far."""
+        """Why joining takes long."""
         if not self._blind:
             return self._trouble
         reasons: dict[str, list[str]] = {}

@@ -117,8 +117,10 @@ class Membership:
                 if not self._joined.done():
                     self._joined.set_exception(JoinError(self._explained(reason)))
             case JoinDelayed(waited, reason, rejoining):
-                what = "an evicted member is in no cluster again yet" if rejoining else "the start takes long"
-                log.warning(what, seconds=round(waited, 1), reason=self._explained(reason))
+                log.warning(
+                    "joining takes long",
+                    seconds=round(waited, 1), reason=self._explained(reason), rejoining=rejoining,
+                )  # fmt: skip
             case MergeFailed(endpoint, cluster_id, reason):
                 log.warning(
                     "a larger cluster has not let this member in, which stays in its own",

@@ -123,7 +123,7 @@ async def test_the_changes_end_when_it_could_not_join_again() -> None:
         assert isinstance(failed, RejoinFailed)
         assert failed.reason.startswith("no cluster has let this process in again within ")
 
-        warned = [log for log in logs if log["event"] == "an evicted member is in no cluster again yet"]
+        warned = [log for log in logs if log["event"] == "joining takes long"]
         assert {log["log_level"] for log in warned} == {"warning"}
         assert all(log["reason"] and log["seconds"] >= 0.5 for log in warned)
         [ended] = [log for log in logs if log["event"] == "the member could not join again and is closed"]
@@ -221,11 +221,11 @@ async def test_a_start_that_takes_long_says_what_it_waits_for() -> None:
     cluster = Cluster(V4, seeds=[nobody], settings=settings)
     with capture_logs() as logs:
         starting = asyncio.create_task(cluster.start())
-        await until(lambda: sum(log["event"] == "the start takes long" for log in logs) > 2)
+        await until(lambda: sum(log["event"] == "joining takes long" for log in logs) > 2)
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-    reasons = {log["reason"] for log in logs if log["event"] == "the start takes long"}
+    reasons = {log["reason"] for log in logs if log["event"] == "joining takes long"}
     assert any(nobody in reason for reason in reasons)
 
 
