@@ -22,14 +22,15 @@ class Tally:
     """The rings on which one process was reported, and how."""
 
     __slots__ = (
-        "doubted", "down", "expired", "inferred", "leaving", "reported", "revisions", "subject", "up",
-        "watchers",
+        "doubted", "down", "expired", "inferred", "leaving", "observers", "reported", "revisions", "subject",
+        "up", "watchers",
     )  # fmt: skip
 
     def __init__(self, subject: Member, up: bool, watchers: tuple[Endpoint, ...]) -> None:
         self.subject = subject
         self.up = up
         self.watchers = watchers
+        self.observers = rings_by_watcher(watchers)
         self.reported = 0
         """The rings whose observer has ever reported it, as UP or DOWN."""
         self.down = 0
@@ -54,8 +55,8 @@ class Tally:
     @property
     def reporters(self) -> set[Endpoint]:
         """The observers that report it themselves: what is inferred is nobody's report."""
-        rings = self.rings
-        return {watcher for ring, watcher in enumerate(self.watchers) if rings >> ring & 1}
+        rings = self.down | self.leaving
+        return {watcher for watcher, held in self.observers if rings & held}
 
     def news(self, alert: Alert) -> int:
         """The rings of an alert for which it supersedes what is known."""
@@ -235,8 +236,13 @@ class CutDetector:
         """
         if tally.up:
             return True
-        reporters = len(tally.reporters)
-        return reporters > 1 or reporters == len(set(tally.watchers))
+        rings, reporters = tally.down | tally.leaving, 0
+        for _, held in tally.observers:
+            if rings & held:
+                reporters += 1
+                if reporters > 1:
+                    return True
+        return reporters == len(tally.observers)
 
     def is_stable(self, subject: Member) -> bool:
         """Whether this process is to be part of the next cut, as far as is known here."""
@@ -324,11 +330,11 @@ class CutDetector:
         """
         if tally.up:
             return True
-        trusted, rings = tally.leaving, tally.rings
+        trusted, rings, accused = tally.leaving, tally.down | tally.leaving, self._reported
         count = rings.bit_count()
-        for ring, watcher in enumerate(tally.watchers):
-            if rings >> ring & 1 and self._reported.get(watcher, 0) < count:
-                trusted |= 1 << ring
+        for watcher, held in tally.observers:
+            if rings & held and accused.get(watcher, 0) < count:
+                trusted |= rings & held
         return trusted.bit_count() >= self._l
 
     def _watchers(self, endpoint: Endpoint, up: bool) -> tuple[Endpoint, ...]:
@@ -368,17 +374,25 @@ class CutDetector:
         self._inferring = False
         for process in [*self._suspects, *self._candidates]:
             tally = tallies[process]
-            inferred = 0
-            if gone and (tally.up or process[0] in gone) and tally.rings.bit_count() < self._h:
-                for ring, observer in enumerate(tally.watchers):
+            inferred, rings = 0, tally.down | tally.leaving
+            if gone and (tally.up or process[0] in gone) and rings.bit_count() < self._h:
+                for observer, held in tally.observers:
                     if observer in gone:
-                        inferred |= 1 << ring
-                inferred &= ~tally.rings
+                        inferred |= held
+                inferred &= ~rings
             self._inferring |= inferred > 0
             self.implicit += (inferred & ~tally.inferred).bit_count()
             if inferred != tally.inferred or tally.doubted:
                 tally.inferred = inferred
                 self._place(process, tally)
+
+
+def rings_by_watcher(watchers: tuple[Endpoint, ...]) -> list[tuple[Endpoint, int]]:
+    """Each of the watchers once, with the bitmap of the rings on which it watches."""
+    held: dict[Endpoint, int] = {}
+    for ring, watcher in enumerate(watchers):
+        held[watcher] = held.get(watcher, 0) | 1 << ring
+    return list(held.items())
 
 
 def ring_bits(watchers: tuple[Endpoint, ...], observer: Endpoint) -> int:
