@@ -69,8 +69,9 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave and close; after an error in the block, just close."""
-        self._run(lambda: self._cluster.__aexit__(kind, error, trace))
+        """Leave and close; after an error in the block, just close. Nothing in a forked child."""
+        if self._cluster._is_mine:
+            self._run(lambda: self._cluster.__aexit__(kind, error, trace))
 
     def bind(self) -> Endpoint:
         """As :meth:`rapid.Cluster.bind`."""

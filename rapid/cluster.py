@@ -127,7 +127,10 @@ class Cluster:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave and close; after an error in the block, just close."""
+        """Leave and close; after an error in the block, just close. Nothing in a forked child."""
+        if not self._is_mine:
+            # a child that ends inside of the block: the member is its parent's
+            return
         try:
             if error is None and not self._closed and not self._feed.closed:
                 await self.leave()
@@ -387,8 +390,13 @@ class Cluster:
             raise StateError("the member does not listen yet; call start() or bind() first")
         return self._membership
 
+    @property
+    def _is_mine(self) -> bool:
+        """Whether this process has made it, and is no child that was forked since."""
+        return os.getpid() == self._pid
+
     def _same_process(self) -> None:
-        if os.getpid() != self._pid:
+        if not self._is_mine:
             raise StateError(
                 f"this Cluster was made by process {self._pid} and does not survive a fork; "
                 f"make one in process {os.getpid()}, after the fork"

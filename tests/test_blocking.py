@@ -253,8 +253,9 @@ if child == 0:
         "stats": lambda: cluster.stats, "wait_for": lambda: cluster.wait_for(1), "changes": cluster.changes,
         "subscribe": lambda: cluster.subscribe(print), "force_new_cluster": cluster.force_new_cluster,
         "iterator": lambda: next(changes), "iterator.close": changes.close,
-        "context": lambda: cluster.__exit__(None, None, None),
     }
+    # a child that ends in the block of its parent's member goes on with what it was about
+    cluster.__exit__(None, None, None)
     for name, call in calls.items():
         try:
             call()
@@ -301,7 +302,7 @@ def test_after_a_fork_every_call_says_so() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
     assert done.stdout.split("\n") == [
         "start", "leave", "close", "view", "endpoint", "node_id", "stats", "wait_for", "changes", "subscribe",
-        "force_new_cluster", "iterator", "iterator.close", "context", "by spawn or forkserver", "parent", "",
+        "force_new_cluster", "iterator", "iterator.close", "by spawn or forkserver", "parent", "",
     ], done.stderr  # fmt: skip
 
 

@@ -11,13 +11,11 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
-import grpc
-import grpc.aio
-
 from rapid.cluster import Cluster
 from rapid.errors import EndpointError, PlacementError, SettingsError, StateError
 from rapid.overlay.member import Endpoint, Member
 from rapid.placement import HashRing
+from rapid.runtime.fork_support import grpc
 from rapid.view import Change, View
 
 

@@ -8,10 +8,9 @@ import threading
 from collections import Counter
 from typing import Any
 
-import grpc
-
 from rapid.errors import TLSError
 from rapid.log import log
+from rapid.runtime.fork_support import grpc
 from rapid.runtime.tls import TLS, Material, Name, covers, load, names_of, stamps
 
 RELOADED = "certificates reloaded"

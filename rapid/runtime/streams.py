@@ -9,12 +9,11 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from rapid.errors import IdentityError, WireError
 from rapid.overlay.member import Endpoint
 from rapid.proto.frames import MESSAGE_LIMIT, FrameReader, FrameWriter
 from rapid.runtime.credentials import described, handshake_trouble, presented
+from rapid.runtime.fork_support import grpc
 from rapid.runtime.patience import Patience
 from rapid.runtime.tls import covers, name_of
 

@@ -8,8 +8,6 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Hashable
 
-import grpc
-
 from rapid.errors import BindError, IdentityError, WireError
 from rapid.log import log
 from rapid.overlay.member import Endpoint
@@ -17,6 +15,7 @@ from rapid.proto.codec import Encoder
 from rapid.proto.frames import FrameReader, Held
 from rapid.protocol.messages import Message
 from rapid.runtime.credentials import Credentials
+from rapid.runtime.fork_support import grpc, warn_at_fork
 from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream, target
 from rapid.runtime.tls import TLS
 from rapid.settings import Settings
@@ -94,6 +93,7 @@ class Transport:
         if self.tls is not None:
             self._credentials = Credentials(self.tls, self.stats)
         await _try_bind(listen)
+        warn_at_fork()
         limit = self.settings.message_limit
         self._server = grpc.aio.server(
             handlers=[_Service(self)],
