@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Changes", "Cluster"]
 
 Result = TypeVar("Result")
+BUSY = "this thread runs an event loop, which the call would stop: use rapid.Cluster there"
 
 
 class Cluster:
@@ -158,8 +159,11 @@ class Cluster:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(call())
-        raise StateError("this thread runs an event loop, which the call would stop: use rapid.Cluster there")
+            pass
+        else:
+            raise StateError(BUSY)
+        # not in the handler above: what the call raises has nothing to do with it
+        return asyncio.run(call())
 
 
 class Changes(Reader):

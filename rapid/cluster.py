@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from rapid.detection.judge import Judge, MakeJudge
-from rapid.errors import EndpointError, JoinError, LeaveTimeout, SettingsError, StateError, WaitTimeout
+from rapid.errors import (
+    BindError,
+    EndpointError,
+    JoinError,
+    LeaveTimeout,
+    SettingsError,
+    StateError,
+    WaitTimeout,
+)
 from rapid.log import log
 from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
 from rapid.runtime.discovery import as_seeds, is_wildcard, patience
@@ -32,6 +42,12 @@ if TYPE_CHECKING:
 
 GRACE = 5.0
 """Seconds beyond its own deadline that the node is given to say that it could not join."""
+BIND_TIMEOUT = 30.0
+"""Seconds that listening may take, which is as long as the look-up of a name."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a member may take to free its port."""
+_ORDINARY = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+"""A block that is ended by one of these has not failed."""
 
 
 class Cluster:
@@ -127,18 +143,49 @@ class Cluster:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave and close; after an error in the block, just close. Nothing in a forked child."""
+        """Leave and close; after an error of the application's own, just close.
+
+        A cancellation, KeyboardInterrupt and SystemExit are ordinary ends: this member leaves, within
+        ``settings.exit_timeout``, and what was raised goes on. A second cancellation closes at once.
+        Nothing is done in a child that was forked inside of the block.
+        """
         if not self._is_mine:
-            # a child that ends inside of the block: the member is its parent's
+            return
+        if isinstance(error, GeneratorExit):
+            # who ends a coroutine so waits for nothing in it
+            self._closed = True
+            if self._membership is not None:
+                self._membership.retire()
             return
         try:
-            if error is None and not self._closed and not self._feed.closed:
+            if error is None:
                 await self.leave()
-        except LeaveTimeout as timeout:
-            # the block itself has succeeded
-            log.warning("the departure was not agreed on in time", reason=str(timeout))
+            elif isinstance(error, _ORDINARY):
+                async with asyncio.timeout(self._settings.exit_timeout):
+                    await self.leave()
+        except (LeaveTimeout, TimeoutError) as timeout:
+            # the block has come to its end all the same
+            reason = str(timeout) or f"not within {self._settings.exit_timeout} s"
+            log.warning("the departure was not agreed on in time", reason=reason)
         finally:
             await self.close()
+
+    def __del__(self) -> None:
+        # what __init__ has refused has nothing of this
+        membership = getattr(self, "_membership", None)
+        if membership is not None and self._is_mine and not self._closed and not self._feed.closed:
+            warnings.warn(
+                f"{membership} goes on though its Cluster is gone, and leaves when the process ends: use "
+                "`async with`, or await leave()",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be pickled or copied: a member is one process; make a Cluster in each process"
+        )
 
     async def bind(self) -> Endpoint:
         """Listen, and do not join yet; returns the endpoint that the others will know this member by.
@@ -158,9 +205,16 @@ class Cluster:
         # gRPC is imported by those who use it
         from rapid.runtime.membership import Membership
 
-        membership = self._membership = Membership(self._feed, self._options())
         try:
-            return await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
+            membership = self._membership = Membership(self._feed, self._options())
+            async with asyncio.timeout(BIND_TIMEOUT):
+                return await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
+        except TimeoutError as error:
+            await self.close()
+            raise BindError(
+                f"cannot listen on {self._listen}: not done within {BIND_TIMEOUT} s; its name does not "
+                "resolve, or something blocks the library's thread"
+            ) from error
         except BaseException:
             await self.close()
             raise
@@ -172,7 +226,9 @@ class Cluster:
         certificates are no good any more or do not name this member, :class:`JoinError` when no
         cluster let this member in within ``settings.join_timeout`` of the first look-up of the seeds,
         or fewer than ``bootstrap_expect`` were in it soon after. The member is closed then, and
-        also when this is cancelled. Raises :class:`StateError` when called twice.
+        also when this is cancelled; what it had entered it leaves first, within
+        ``settings.exit_timeout``. Raises :class:`StateError` when called twice, and when the process
+        can start no thread.
         """
         self._same_process()
         if self._started or self._closed:
@@ -191,24 +247,28 @@ class Cluster:
             async with asyncio.timeout(None if endless else limit):
                 return await asyncio.wrap_future(membership.join())
         except TimeoutError as error:
-            await self.close()
-            raise JoinError(f"{self._unfinished()}; the member is closed") from error
+            unfinished = self._unfinished()
+            await self._abandon()
+            raise JoinError(f"{unfinished}; the member is closed") from error
         except BaseException:
-            await self.close()
+            await self._abandon()
             raise
 
     async def leave(self) -> None:
         """Leave the cluster and close; returns when the others have agreed on a view without this member.
 
         What a :func:`rapid.singleton` runs here is ended first, within ``settings.leave_timeout``, so
-        it must not call this itself.
+        it must not call this itself. There is nothing to leave where this member was never started, could
+        not join or is closed: it is just closed then. Any number of times.
 
         Raises :class:`LeaveTimeout` when they do not within ``settings.leave_timeout``; the member is
-        closed all the same. Raises :class:`StateError` when it is not started, or closed.
+        closed all the same. Raises :class:`StateError` when it fails, or is closed meanwhile.
         """
-        membership = self._running()
-        if self._leaving:
-            raise StateError("the member is leaving already")
+        self._same_process()
+        membership = self._membership
+        if membership is None or self._feed.view is None or self._closed or self._feed.closed:
+            await self._abandon()
+            return
         self._leaving = True
         agreed = False
         try:
@@ -243,7 +303,7 @@ class Cluster:
         if self._membership is None:
             self._feed.close(None)
         else:
-            await asyncio.wrap_future(self._membership.stop())
+            await self._ended(self._membership.stop(), CLOSE_TIMEOUT)
 
     @property
     def view(self) -> View:
@@ -327,6 +387,23 @@ class Cluster:
         else:
             subscription.begin()
         return subscription.end
+
+    async def _abandon(self) -> None:
+        """Close, and leave first what the others may have let this member in to."""
+        try:
+            if self._membership is not None and not self._closed:
+                await self._ended(self._membership.retire(), self._settings.exit_timeout + CLOSE_TIMEOUT)
+        finally:
+            await self.close()
+
+    async def _ended(self, end: Future[None], within: float) -> None:
+        """Wait for the member's end, unless the library's thread does not get to it."""
+        _, late = await asyncio.wait([asyncio.wrap_future(end)], timeout=within)
+        if late:
+            log.error(
+                "a member is closed and has not ended in time: something blocks the library's thread",
+                listen=str(self._listen),
+            )
 
     async def _relieve(self) -> None:
         """End what runs on the leader only, before there is another leader."""

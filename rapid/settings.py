@@ -64,6 +64,9 @@ class Settings:
     outreach_interval: float = 5.0
     """How often a seed outside the view is probed: is there another cluster? Rarer with many members."""
     leave_timeout: float = 5.0
+    exit_timeout: float = 2.0
+    """How long leaving may take where somebody waits for the end: when the process ends with a member in it,
+    when a block is ended by a cancellation, Ctrl-C or SystemExit, and after a start that failed."""
     history: int = 64
     """How many past cuts are kept for members that missed them."""
     message_limit: int = 4 * 1024 * 1024
@@ -92,6 +95,7 @@ class Settings:
             "join_warning",
             "outreach_interval",
             "leave_timeout",
+            "exit_timeout",
             "reinforcement_timeout",
             "report_lifetime",
             "quorum_timeout",
@@ -154,6 +158,7 @@ class Settings:
             found_delay=2.0,
             outreach_interval=20.0,
             leave_timeout=20.0,
+            exit_timeout=5.0,
         )
         return replace(base, **changes)
 

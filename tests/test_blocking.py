@@ -87,8 +87,7 @@ def test_members_come_and_go() -> None:
         third.leave()
         assert a.wait_for(predicate=lambda view: view.size == 2, timeout=10).version == first.version + 1
         assert a.stats.total()
-        with pytest.raises(rapid.StateError):
-            third.leave()
+        third.leave()
         third.close()
 
 
@@ -177,7 +176,7 @@ def test_what_does_not_come_in_time() -> None:
 def test_calls_in_the_wrong_state() -> None:
     a = member()
     calls: list[Callable[[], object]] = [
-        lambda: a.view, lambda: a.endpoint, a.changes, a.leave, a.force_new_cluster, lambda: a.wait_for(1),
+        lambda: a.view, lambda: a.endpoint, a.changes, a.force_new_cluster, lambda: a.wait_for(1),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(rapid.StateError, match="start"):
@@ -232,8 +231,7 @@ def test_ctrl_c_interrupts_what_blocks(blocked: str) -> None:
         call()
     thread.join()
     a.close()
-    with pytest.raises(rapid.StateError):
-        b.leave()
+    b.leave()
 
 
 FORK = """
@@ -348,6 +346,7 @@ def test_the_guides_follower_sees_what_happens(guide: dict[str, Any]) -> None:
 
 def test_the_guides_application_answers(guide: dict[str, Any]) -> None:
     worker = types.SimpleNamespace()
+    guide["SEEDS"].clear()
     guide["post_fork"](None, worker)
     application = guide["Application"](guide["Cache"](worker.cluster))
     said: list[object] = []

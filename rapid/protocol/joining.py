@@ -103,6 +103,10 @@ class Joining:
             self._founding.is_seed = len(distinct) > len(self._next_seeds)
             self._founding.seeds = len(self._next_seeds) + self._founding.is_seed
 
+    def may_be_admitted(self, now: float) -> bool:
+        """Whether observers are at work on letting this process in."""
+        return self._admitted is not None or now < self._observed_until
+
     def wake(self, now: float) -> None:
         """Make the next try, or give up."""
         if now < self.due:

@@ -214,12 +214,17 @@ class Node:
             self._joining.discovered(self._ways_in())
 
     def leave(self, now: float) -> None:
-        """Ask the cluster to agree on the departure; :class:`Left` tells the outcome."""
+        """Ask the cluster to agree on the departure; :class:`Left` tells the outcome.
+
+        A process that may be let in any moment waits for that, to leave then.
+        """
         self._now = now
         if self._done or self._departure is not None:
             return
-        self._merging = None  # nobody who leaves this cluster gets into another one
-        if self.configuration is None or self._epoch is None or self.configuration.size == 1:
+        joining, self._merging = self._joining, None  # nobody who leaves gets into another cluster
+        if joining is not None and joining.may_be_admitted(now):
+            self._departure = Departure(self._me, self.settings, self._outbox, now)
+        elif self.configuration is None or self._epoch is None or self.configuration.size == 1:
             self._finish(Left(agreed=True))
         else:
             self._departure = Departure(self._me, self.settings, self._outbox, now)
@@ -314,7 +319,10 @@ class Node:
         if (due := self.deadline()) is not None:
             self._lag.called(due, now)
         if (joining := self._any_joining) is not None:
-            joining.wake(now)
+            if self._departure is None or joining.may_be_admitted(now):
+                joining.wake(now)
+            else:
+                self._finish(Left(agreed=True))
         self._monitor.wake(now)
         self._reception.wake(now)
         if self._convalescence is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from rapid.errors import StateError
 from rapid.log import log
 from rapid.overlay.member import Endpoint, Member, NodeId
 from rapid.protocol.messages import Message
@@ -102,9 +103,11 @@ class Driver:
         )
         self._transport: Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._reactor = reactor()
-        self._loop = self._reactor.enter()
+        self._limit: asyncio.TimerHandle | None = None
         self._finished: Future[None] = promise()
+        self._bound: Future[Endpoint] = promise()
+        self._reactor = reactor()
+        self._loop = self._reactor.enter(self._lost)
 
     def start(self, listen: Endpoint, advertise: Endpoint | None) -> Future[Endpoint]:
         """Start; the result is the endpoint that the node is known by. Exactly once.
@@ -112,9 +115,8 @@ class Driver:
         It fails with :class:`BindError` when the port cannot be taken and with :class:`TLSError` when
         the certificates are no good; the driver has ended then.
         """
-        bound: Future[Endpoint] = promise()
-        asyncio.run_coroutine_threadsafe(self._main(listen, advertise, bound), self._loop)
-        return bound
+        asyncio.run_coroutine_threadsafe(self._main(listen, advertise), self._loop)
+        return self._bound
 
     def join(self) -> None:
         """Look the seeds up and make the node join through them; found a cluster without any. Any thread."""
@@ -129,11 +131,14 @@ class Driver:
 
     def leave(self) -> None:
         """Make the node leave; it says ``Left`` when that is over. Any thread."""
-        self.call(lambda: self._turn(lambda core, now: core.leave(now)))
+        self.call(self._leave)
 
-    def stop(self) -> Future[None]:
-        """End; the result is there when the port is free. Any thread, any number of times."""
-        self.call(self._stopping.set)
+    def stop(self, within: float = 0.0) -> Future[None]:
+        """End, after so many seconds; the result is there when the port is free.
+
+        Any thread, any number of times: the first end is the one that counts.
+        """
+        self.call(lambda: self._stop(within))
         return self._finished
 
     def counts(self) -> Counter[str]:
@@ -151,26 +156,35 @@ class Driver:
         return [f"{what}: {trouble}" for what, trouble in found.items()]
 
     def call(self, function: Callable[[], object]) -> None:
-        """Run a function on the driver's loop, soon. Any thread."""
-        self._loop.call_soon_threadsafe(function)
+        """Run a function on the driver's loop, soon; not after the end. Any thread."""
+        if not self._finished.done():
+            self._loop.call_soon_threadsafe(function)
 
     # the rest runs on the driver's thread
 
-    async def _main(self, listen: Endpoint, advertise: Endpoint | None, bound: Future[Endpoint]) -> None:
+    async def _main(self, listen: Endpoint, advertise: Endpoint | None) -> None:
         try:
-            await self._serve(listen, advertise, bound)
+            await self._serve(listen, advertise)
         except BaseException as error:
             self._error = self._error or error
-            if bound.done():
+            if self._bound.done():
                 log.exception("the member failed and is closed", listen=str(listen))
-            else:
-                bound.set_exception(error)
         finally:
-            self._reactor.leave()
-            self._ended(self._error)
-            self._finished.set_result(None)
+            self._reactor.leave(self._lost)
+            self._end()
 
-    async def _serve(self, listen: Endpoint, advertise: Endpoint | None, bound: Future[Endpoint]) -> None:
+    def _lost(self, error: BaseException) -> None:
+        """The loop has failed, and runs nothing any more."""
+        self._error = self._error or error
+        self._end()
+
+    def _end(self) -> None:
+        if not self._bound.done():
+            self._bound.set_exception(self._error or StateError("the member was closed before it listened"))
+        self._ended(self._error)
+        self._finished.set_result(None)
+
+    async def _serve(self, listen: Endpoint, advertise: Endpoint | None) -> None:
         options = self._options
         transport = Transport(options.settings, self._received, self._send_failed, self._counts, options.tls)
         self._transport = transport
@@ -181,11 +195,12 @@ class Driver:
             self._known_as = me
             self._core = self._make(me, random.Random(random.SystemRandom().getrandbits(128)))
             await transport.serve(me)
-            bound.set_result(me)
+            self._bound.set_result(me)
             await self._stopping.wait()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._limit):
+                if timer is not None:
+                    timer.cancel()
             if self._discovering is not None:
                 self._discovering.cancel()
             if self._discovery is not None:
@@ -193,6 +208,18 @@ class Driver:
             if self._checks is not None:
                 await self._checks.close()
             await transport.close()
+
+    def _leave(self) -> None:
+        if self._discovering is not None:
+            # one that leaves looks for no cluster
+            self._discovering.cancel()
+        self._turn(lambda core, now: core.leave(now))
+
+    def _stop(self, within: float) -> None:
+        if within <= 0:
+            self._stopping.set()
+        elif self._limit is None:
+            self._limit = self._loop.call_later(within, self._stopping.set)
 
     def _received(self, messages: list[Message], token: Hashable) -> None:
         def receive(core: Core, now: float) -> None:
@@ -228,7 +255,7 @@ class Driver:
             for output in core.drain():
                 self._do(output)
             self._arm(core.deadline())
-        except Exception as error:
+        except BaseException as error:
             # the node is in no state to go on from; the application is told by ended()
             log.exception("the member failed and is closed", node_id=str(core.node_id))
             self._error = error

@@ -21,6 +21,7 @@ from rapid.protocol.outputs import (
     MergeFailed,
     RefoundingRefused,
 )
+from rapid.runtime import process_exit
 from rapid.runtime.driver import Core, Driver, promise
 from rapid.runtime.feed import Feed
 from rapid.runtime.options import Options
@@ -32,6 +33,8 @@ class Membership:
 
     def __init__(self, feed: Feed, options: Options) -> None:
         self._feed = feed
+        self.exit_timeout = options.settings.exit_timeout
+        """Seconds that :meth:`retire` may take."""
         self._telling = Telling()
         self._expected = options.bootstrap_expect
         self._joined: Future[told.View] = promise()
@@ -53,6 +56,7 @@ class Membership:
 
     def bind(self, listen: Endpoint, advertise: Endpoint | None) -> Future[Endpoint]:
         """Listen; fails with :class:`BindError` or :class:`TLSError`."""
+        process_exit.register(self)
         self._bound = self._driver.start(listen, advertise)
         return self._bound
 
@@ -73,9 +77,18 @@ class Membership:
         self._driver.leave()
         return self._left
 
+    def retire(self) -> Future[None]:
+        """Leave, and end when that is agreed on or after ``exit_timeout``; done when the port is free."""
+        self._driver.leave()
+        self._left.add_done_callback(lambda _: self._driver.stop())
+        return self._driver.stop(self.exit_timeout if self.is_bound else 0.0)
+
     def stop(self) -> Future[None]:
         """End at once; done when the port is free."""
         return self._driver.stop()
+
+    def __str__(self) -> str:
+        return f"the member {self.endpoint}" if self.is_bound else "a member that does not listen yet"
 
     @property
     def is_bound(self) -> bool:
@@ -116,6 +129,9 @@ class Membership:
             case JoinFailed(reason):
                 if not self._joined.done():
                     self._joined.set_exception(JoinError(self._explained(reason)))
+                if not self._left.done():
+                    # there is nothing to leave
+                    self._left.set_result(True)
             case JoinDelayed(waited, reason, rejoining):
                 log.warning(
                     "joining takes long",
@@ -143,6 +159,7 @@ class Membership:
         self._driver.stop()
 
     def _ended(self, error: BaseException | None) -> None:
+        process_exit.unregister(self)
         self._feed.close(error)
         for future in (self._joined, self._left, self._forced):
             if future is not None and not future.done():

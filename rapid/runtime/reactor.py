@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import ctypes
 import os
 import threading
+from collections.abc import Callable
 
 from rapid.errors import StateError
+from rapid.log import log
 
 _REST = 1.0
 """Seconds that ended calls have to come to rest before the thread ends."""
+
+EXIT_CONTAINED = "something on the library's thread asked the process to exit, and was ignored"
+THREAD_LOST = "the library's thread has failed: its members are closed"
+"""Events in the log."""
+
+Lost = Callable[[BaseException], None]
+
+
+def _nothing_to_do(error: BaseException) -> None:
+    """For a user of the loop that has nothing to end."""
 
 
 class Reactor:
@@ -22,45 +35,85 @@ class Reactor:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users = 0
+        self._users: list[Lost] = []
         self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._stopped = False
+        """The loop's present run was ended on purpose."""
         self._loop = asyncio.new_event_loop()
         atexit.register(self._exit)
+        os.register_at_fork(after_in_child=self._disown)
 
-    def enter(self) -> asyncio.AbstractEventLoop:
-        """Become a user; the loop is running, or about to."""
+    def enter(self, lost: Lost = _nothing_to_do) -> asyncio.AbstractEventLoop:
+        """Become a user; the loop is running, or about to.
+
+        ``lost(error)`` is called when the thread fails before :meth:`leave`: on that thread, and the loop
+        runs nothing any more. Raises :class:`StateError` when the process can start no thread.
+        """
         with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._thread,), name="rapid", daemon=True
-                )
-                self._thread.start()
+            if not self._users:
+                thread = threading.Thread(target=self._run, args=(self._thread,), name="rapid", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    why = f"the library's thread cannot be started: {error}; the process has too many"
+                    raise StateError(why) from error
+                self._thread = thread
+            self._users.append(lost)
         return self._loop
 
-    def leave(self) -> None:
+    def leave(self, lost: Lost = _nothing_to_do) -> None:
         """Stop being a user; with the last one the thread ends, soon."""
         with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
+            if lost in self._users:
+                self._users.remove(lost)
+                if not self._users:
+                    asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
 
     def _run(self, previous: threading.Thread | None) -> None:
-        if previous is not None:
-            previous.join()
-        self._loop.run_forever()
+        try:
+            if previous is not None:
+                previous.join()
+            while not self._stopped:
+                try:
+                    self._loop.run_forever()
+                except (SystemExit, KeyboardInterrupt):
+                    # these pass through a loop; what else was due is run when it goes on
+                    log.exception(EXIT_CONTAINED)
+            self._stopped = False
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """The loop cannot go on: the next member that starts has a new one."""
+        global _reactor
+        with self._lock:
+            users, self._users = self._users, []
+            if _reactor is not None and _reactor[1] is self:
+                _reactor = None
+        log.error(THREAD_LOST, exc_info=error)
+        for lost in users:
+            lost(error)
 
     async def _finish(self) -> None:
         """Let the calls that gRPC still ends come to rest, else they complain at the process's exit."""
         if rest := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(rest, timeout=_REST)
+        self._stopped = True
         self._loop.stop()
 
     def _exit(self) -> None:
-        if self._thread is not None:
+        if os.getpid() != self._pid:
+            return
+        # there are users still only when they did not end in time
+        if self._thread is not None and not self._users:
             self._thread.join(2 * _REST)
         if not self._loop.is_running():
             self._loop.close()
+
+    def _disown(self) -> None:
+        """In a forked child: never close the loop, which would unregister what the parent's waits for."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._loop))
 
 
 _reactor: tuple[int, Reactor] | None = None

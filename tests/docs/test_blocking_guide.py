@@ -73,13 +73,27 @@ def test_a_request_is_sent_to_the_member_that_has_the_user(
     assert answers == [("307 Temporary Redirect", [("Location", where)])]
 
 
-def test_a_worker_starts_its_member_and_leaves(guide: dict[str, Any]) -> None:
+def test_a_worker_joins_through_the_seeds_and_leaves(
+    guide: dict[str, Any], cluster: blocking.Cluster
+) -> None:
+    guide["SEEDS"][:] = [str(cluster.endpoint)]
     worker = SimpleNamespace()
     guide["post_fork"](None, worker)
-    assert worker.cluster.view.size == 1
+    assert worker.cluster.view.size == 2
     guide["worker_exit"](None, worker)
-    with pytest.raises(rapid.StateError):
-        worker.cluster.leave()
+    assert cluster.wait_for(predicate=lambda view: view.size == 1, timeout=10).size == 1
+
+
+def test_a_worker_that_could_not_join_exits_without_an_error(
+    guide: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = rapid.Settings.local(join_timeout=0.2)
+    monkeypatch.setattr(rapid.Settings, "local", lambda: impatient)
+    worker = SimpleNamespace()
+    guide["SEEDS"][:] = ["127.0.0.1:1"]
+    with pytest.raises(rapid.JoinError):
+        guide["post_fork"](None, worker)
+    guide["worker_exit"](None, worker)
 
 
 def test_the_leader_steps_with_its_token(guide: dict[str, Any], cluster: blocking.Cluster) -> None:

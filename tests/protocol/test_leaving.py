@@ -145,3 +145,32 @@ def test_the_coordinator_of_the_next_round_may_leave_itself() -> None:
     assert first is not None
     world.leave(list(first.endpoints[:2]))
     assert until_gone(world, 3, 10.0) < 2.0
+
+
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.8])
+def test_who_leaves_at_any_moment_of_its_joining_is_not_taken_for_failed(after: float) -> None:
+    """It may be let in by observers that it has asked: it waits for that, and leaves then."""
+    world = formed(5, 1)
+    joiner = world.add_members(1)
+    world.start(joiner)
+    world.run(after)
+    world.leave(joiner)
+    assert world.run_until(lambda: bool(outcomes(world)), LAN.leave_timeout)
+    assert outcomes(world) == [Left(agreed=True)]
+    # long enough to find out that it has failed, if it had
+    world.run(15.0)
+    world.expect_agreement(1.0)
+    assert len(world.live) == 5
+    cuts = [seen.cut for seen in world.live[0].views if seen.cut is not None]
+    assert all(removal.left for cut in cuts for removal in cut.removed)
+
+
+def test_who_leaves_while_it_joins_and_is_cut_off_goes_when_its_observers_had_their_time() -> None:
+    world = formed(5, 1)
+    (joiner,) = world.add_members(1)
+    world.start([joiner])
+    world.run(0.05)
+    world.black_hole([f"m{number}:7400" for number in range(5)], [joiner])
+    world.leave([joiner])
+    assert not outcomes(world)
+    assert world.run_until(lambda: bool(outcomes(world)), 3 * LAN.join_attempt)

@@ -295,7 +295,7 @@ async def test_calls_in_the_wrong_state() -> None:
         with pytest.raises(rapid.StateError):
             call()
     with pytest.raises(rapid.StateError):
-        await cluster.leave()
+        await cluster.force_new_cluster()
     await cluster.start()
     with pytest.raises(rapid.StateError):
         await cluster.start()
@@ -303,7 +303,32 @@ async def test_calls_in_the_wrong_state() -> None:
     await cluster.close()
     assert cluster.view.size == 1, "the last view stays"
     with pytest.raises(rapid.StateError):
+        await cluster.force_new_cluster()
+
+
+async def test_there_is_nothing_to_leave_before_the_start_and_after_the_end() -> None:
+    never = Cluster(ANY)
+    await never.leave()
+    with pytest.raises(rapid.StateError, match="once"):
+        await never.start()
+    async with Cluster(ANY) as cluster:
+        await asyncio.gather(cluster.leave(), cluster.leave())
         await cluster.leave()
+        await cluster.close()
+        await cluster.leave()
+    failed = Cluster(ANY, seeds=["127.0.0.1:1"], settings=Settings.local(join_timeout=0.2))
+    with pytest.raises(rapid.JoinError):
+        await failed.start()
+    await failed.leave()
+
+
+async def test_a_member_that_leaves_while_it_starts_is_closed() -> None:
+    cluster = Cluster(ANY, seeds=["127.0.0.1:1"])
+    starting = asyncio.create_task(cluster.start())
+    await until(lambda: cluster.stats["streams failed"])
+    await cluster.leave()
+    with pytest.raises(rapid.StateError, match="closed"):
+        await starting
 
 
 async def test_a_start_that_is_cancelled_frees_the_port() -> None:
@@ -341,8 +366,7 @@ async def test_a_core_that_fails_fails_the_member_visibly(monkeypatch: pytest.Mo
             await speak(Probe(STRANGER, NodeId(b"n" * 16), 1, None, 0, 0))
             with pytest.raises(rapid.StateError, match="ZeroDivisionError"):
                 await anext(changes)
-        with pytest.raises(rapid.StateError):
-            await cluster.leave()
+        await cluster.leave()
 
 
 # rejections, for peers

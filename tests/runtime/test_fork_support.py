@@ -108,7 +108,7 @@ def test_the_first_fork_that_may_harm_its_child_is_logged_with_what_to_do() -> N
     clean = {name: value for name, value in os.environ.items() if name != VARIABLE}
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=clean)
     events, remedies = done.stdout.splitlines()
-    assert events == "[\"children of this process may crash: gRPC's fork support is on\"]", done.stderr
+    assert events == '["children of this process may crash: gRPC\'s fork support is on"]', done.stderr
     assert f"{VARIABLE}=0" in remedies
 
 
