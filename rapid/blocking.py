@@ -145,8 +145,8 @@ class Cluster:
                 for change in changes:
                     try:
                         callback(change)
-                    except Exception:
-                        log.exception("a subscriber's callback failed", callback=repr(callback))
+                    except BaseException as error:
+                        self._cluster._feed.callback_failed(callback, error)
             except StateError as error:
                 log.error("a subscription has ended", reason=str(error))
 
@@ -195,7 +195,11 @@ class Changes(Reader):
                     raise StopIteration
                 woken = threading.Event()
                 self.call_when_woken(woken.set)
-            woken.wait()
+            try:
+                woken.wait()
+            finally:
+                # Ctrl-C may end the wait
+                self.stop_waiting(woken.set)
 
     def close(self) -> None:
         """Take no more; the iteration ends. Any thread, any number of times."""

@@ -236,7 +236,8 @@ class Cluster:
         if self._membership is not None and not self._membership.is_bound:
             raise StateError("bind() has not returned yet")
         self._started = True
-        for begin in self._pending:
+        pending, self._pending = self._pending, []
+        for begin in pending:
             begin()
         try:
             if self._membership is None:
@@ -324,7 +325,10 @@ class Cluster:
     def stats(self) -> Counter[str]:
         """A copy of the counts of what was sent, received, dropped and rejected."""
         self._same_process()
-        return self._membership.counts() if self._membership is not None else Counter()
+        counts = self._membership.counts() if self._membership is not None else Counter[str]()
+        if failed := self._feed.callbacks_failed:
+            counts["callbacks failed"] = failed
+        return counts
 
     def changes(self) -> Changes:
         """Iterate over the changes: first the view as it is, then every change, in order.
@@ -374,7 +378,8 @@ class Cluster:
         """Call back with every change, in order, the view as it is first; plain or async.
 
         The callback runs on the event loop that this is called from or, without one, on that of
-        :meth:`start`. What it raises is logged. Call the function returned to end it.
+        :meth:`start`. What it raises, whatever it is, is logged and counted in ``stats`` as ``callbacks
+        failed``, and the next change is told all the same. Call the function returned to end it.
         """
         self._same_process()
         subscription = Subscription(self._feed, callback)

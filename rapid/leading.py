@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from rapid.errors import SettingsError, StateError
 from rapid.log import log
 from rapid.overlay.member import NodeId
+from rapid.runtime.contained import is_own_end
 from rapid.runtime.feed import Changes
 from rapid.token import FencingToken
 from rapid.view import (
@@ -59,8 +60,8 @@ class singleton:
     ``cluster.view``, are given what ends ``run`` after it has ended, or when it is not done ``grace``
     seconds after it was cancelled. It is never called before an earlier call has ended.
 
-    What ``run`` raises is logged, and it is called anew after ``retry`` seconds, more each time up to
-    32 times that; with ``retry=None`` it cancels the block and is raised from it.
+    What ``run`` raises, whatever it is, is logged, and it is called anew after ``retry`` seconds, more
+    each time up to 32 times that; with ``retry=None`` it cancels the block and is raised from it.
 
     Raises :class:`SettingsError` for ``retry`` and ``grace`` that are no times; on entering,
     :class:`StateError` when the member has not started.
@@ -156,7 +157,13 @@ class singleton:
                 changes.close()
 
     def _leads(self, view: View) -> bool:
-        leader = view.leader(role=self._role, where=self._where, name=self._name)
+        try:
+            leader = view.leader(role=self._role, where=self._where, name=self._name)
+        except Exception:
+            raise
+        except BaseException as error:
+            # as itself it would end the task without a word, or the loop
+            raise StateError(f"{self._where!r} raised {error!r}") from error
         return leader is not None and leader.node_id == self._cluster.node_id
 
     def _begin(self, view: View) -> None:
@@ -194,16 +201,19 @@ class singleton:
         pause = self._retry
         while self._view is not None:
             self._token, began = self._view.token, clock()
+            failure: Exception
             try:
                 await self._run(self._token)
                 return
-            except asyncio.CancelledError as error:
-                if task.cancelling():
-                    raise
-                failure: Exception = StateError(f"{self._run!r} was cancelled, and not by its singleton")
-                failure.__cause__ = error
             except Exception as error:
                 failure = error
+            except BaseException as error:
+                if is_own_end(error, task):
+                    raise
+                cancelled = isinstance(error, asyncio.CancelledError)
+                what = "was cancelled, and not by its singleton" if cancelled else f"raised {error!r}"
+                failure = StateError(f"{self._run!r} {what}")
+                failure.__cause__ = error
             finally:
                 self._token = None
             if self._retry is None or pause is None:

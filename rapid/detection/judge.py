@@ -24,7 +24,8 @@ class Judge(Protocol):
     that was silent for its whole interval, and the time that this process slept does not pass. It
     never goes backwards. Where it starts means nothing.
 
-    Both are called on the protocol's thread: they must not block, read a clock or raise.
+    Both are called on the protocol's thread: they must not block or read a clock. One that raises is
+    replaced by the default judge.
     """
 
     def record(self, answered: bool, now: float) -> None:

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from rapid.errors import EndpointError
 from rapid.log import log
 from rapid.overlay.member import Endpoint
+from rapid.runtime.contained import is_own_end
 from rapid.settings import Settings
 
 SeedProvider = Callable[[], Awaitable[Iterable[str | Endpoint]]]
@@ -77,13 +78,12 @@ class Discovery:
             resolving.cancel()
 
     async def _ask(self) -> Sequence[Endpoint]:
-        limit = asyncio.timeout(self._patience)
+        limit, task = asyncio.timeout(self._patience), asyncio.current_task()
         try:
             async with limit:
                 seeds = as_seeds(await self._provider())
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+        except BaseException as error:
+            if is_own_end(error, task):
                 raise
             late = f"no answer within {self._patience:g} s" if limit.expired() else None
             self._trouble(PROVIDER, late or f"{type(error).__name__}: {error}")

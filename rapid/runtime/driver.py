@@ -147,6 +147,11 @@ class Driver:
         # a copy of a dict is atomic under the interpreter's lock, a sum of two is not
         return Counter(dict(self._counts)) + Counter(dict(core.stats) if core is not None else {})
 
+    def count(self, what: str) -> int:
+        """Add one to a count of :meth:`counts`, and return it. The driver's thread."""
+        self._counts[what] += 1
+        return self._counts[what]
+
     def troubles(self) -> list[str]:
         """What is known of seeds that cannot be had, for messages to people. The driver's thread."""
         found = self._discovery.troubles() if self._discovery is not None else {}

@@ -13,6 +13,7 @@ from math import inf
 from typing import Self
 
 from rapid.errors import StateError
+from rapid.log import log
 from rapid.view import (
     Change,
     Evicted,
@@ -46,6 +47,7 @@ class Feed:
         self.closed = False
         self.leaving = False
         self.error: BaseException | None = None
+        self.callbacks_failed = 0
         self._since_view: list[Change] = []
         # a reader that the application has let go of is not fed any longer
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
@@ -71,6 +73,12 @@ class Feed:
                     self._since_view.append(change)
             for reader in self._readers:
                 reader.put(change)
+
+    def callback_failed(self, callback: object, error: BaseException) -> None:
+        """A subscriber's callback has raised this; it is called with the next change all the same."""
+        with self.lock:
+            self.callbacks_failed += 1
+        log.error("a subscriber's callback failed", callback=repr(callback), exc_info=error)
 
     def close(self, error: BaseException | None) -> None:
         """Nothing more will come; readers end after what they have been given, with the error if any."""
@@ -143,7 +151,8 @@ class Reader:
         self._feed = feed
         self._first = first
         self._waiting: deque[tuple[int, Change]] = deque()
-        self._wakers: list[Callable[[], object]] = []
+        self._wakers: dict[Callable[[], object], None] = {}
+        """Of those that wait, in the order in which they came."""
         self._closed = False
         with feed.lock:
             self._taken = self.passed = feed.told
@@ -195,7 +204,7 @@ class Reader:
 
     def call_when_woken(self, waker: Callable[[], object]) -> None:
         """Call it, once, when it is time to look again; any thread may do so, and it must not block."""
-        self._wakers.append(waker)
+        self._wakers[waker] = None
         self._feed.awaited.add(self)
 
     def wake(self) -> None:
@@ -204,6 +213,13 @@ class Reader:
             waker()
         self._wakers.clear()
         self._feed.awaited.discard(self)
+
+    def stop_waiting(self, waker: Callable[[], object]) -> None:
+        """Whoever waited with this has been woken, or has given up."""
+        with self._feed.lock:
+            self._wakers.pop(waker, None)
+            if not self._wakers:
+                self._feed.awaited.discard(self)
 
 
 class Changes(Reader):
@@ -226,9 +242,13 @@ class Changes(Reader):
                 if self.ended:
                     raise StopAsyncIteration
                 loop = asyncio.get_running_loop()
-                waker = loop.create_future()
-                self.call_when_woken(partial(_resolve_soon, loop, waker))
-            await waker
+                woken = loop.create_future()
+                waker = partial(_resolve_soon, loop, woken)
+                self.call_when_woken(waker)
+            try:
+                await woken
+            finally:
+                self.stop_waiting(waker)
 
 
 def _views(change: Change) -> int:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from random import Random
 
 from rapid import view as told
+from rapid.detection.judge import Windowed
 from rapid.errors import JoinError, QuorumError, StateError
 from rapid.log import log
 from rapid.overlay.member import Endpoint, NodeId
@@ -22,6 +23,7 @@ from rapid.protocol.outputs import (
     RefoundingRefused,
 )
 from rapid.runtime import process_exit
+from rapid.runtime.contained import contained
 from rapid.runtime.driver import Core, Driver, promise
 from rapid.runtime.feed import Feed
 from rapid.runtime.options import Options
@@ -43,9 +45,12 @@ class Membership:
         self._bound: Future[Endpoint] | None = None
         self._node: Node | None = None
 
+        default = Windowed(options.settings.window, options.settings.failures)
+        judge = options.judge and contained(options.judge, default, self._judge_failed)
+
         def make(me: Endpoint, rng: Random) -> Core:
             self._node = Node(
-                me, options.settings, rng, metadata=options.metadata, make_judge=options.judge,
+                me, options.settings, rng, metadata=options.metadata, make_judge=judge,
                 checks=options.prober is not None, rejoin=options.rejoin, merge=options.merge,
                 expected=options.bootstrap_expect, cluster_id=options.cluster_id,
                 alerted=options.alerted,
@@ -157,6 +162,10 @@ class Membership:
             # a member that is leaving has what it wants
             self._left.set_result(True)
         self._driver.stop()
+
+    def _judge_failed(self) -> bool:
+        """Count it; whether it is the first."""
+        return self._driver.count("judges replaced") == 1
 
     def _ended(self, error: BaseException | None) -> None:
         process_exit.unregister(self)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from rapid.log import log
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Member
+from rapid.runtime.contained import is_own_end
 
 Prober = Callable[[Member], Awaitable[bool]]
 """Says whether a member is well. Awaited on the library's own event loop and thread: it must not
@@ -91,13 +92,12 @@ class Checks:
             self._done(member, sequence, passed)
 
     async def _passes(self, member: Member) -> bool:
-        limit = asyncio.timeout(self._timeout)
+        limit, task = asyncio.timeout(self._timeout), asyncio.current_task()
         try:
             async with limit:
                 answer = await self._prober(member)
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+        except BaseException as error:
+            if is_own_end(error, task):
                 raise
             if limit.expired():
                 self._warn(member, "checks late", f"it took longer than {self._timeout} s")

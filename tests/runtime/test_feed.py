@@ -252,3 +252,40 @@ async def test_a_reader_that_is_closed_while_it_waits_ends() -> None:
     reader.close()
     feed.publish(change(1))
     assert [item async for item in reader] == []
+
+
+async def test_a_wait_that_was_cancelled_leaves_nothing_behind() -> None:
+    feed = Feed()
+    feed.publish(change(1))
+    reader = feed.reader()
+    await anext(reader)
+    for _ in range(100):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await anext(reader)
+    assert not reader._wakers
+    assert not feed.awaited
+    waiting = [asyncio.ensure_future(anext(reader)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.wait(waiting[:1])
+    assert reader in feed.awaited, "the others still wait"
+    feed.publish(change(2))
+    feed.publish(change(3))
+    assert await asyncio.gather(*waiting[1:]) == [change(2), change(3)]
+    assert not reader._wakers
+    assert not feed.awaited
+
+
+async def test_a_change_that_comes_as_its_wait_is_cancelled_is_given_to_the_next_one() -> None:
+    feed = Feed()
+    feed.publish(change(1))
+    reader = feed.reader()
+    await anext(reader)
+    waiting = asyncio.ensure_future(anext(reader))
+    await asyncio.sleep(0)
+    feed.publish(change(2))
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert await anext(reader) == change(2)
