@@ -22,7 +22,7 @@ from rapid.errors import (
     StateError,
     WaitTimeout,
 )
-from rapid.log import log
+from rapid.log import FLUSH_TIMEOUT, flushed, log
 from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
 from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
@@ -409,6 +409,8 @@ class Cluster:
                 "a member is closed and has not ended in time: something blocks the library's thread",
                 listen=str(self._listen),
             )
+        if not (logged := flushed()).done():
+            await asyncio.wait([asyncio.wrap_future(logged)], timeout=FLUSH_TIMEOUT)
 
     async def _relieve(self) -> None:
         """End what runs on the leader only, before there is another leader."""

@@ -1,18 +1,80 @@
-"""The log is there when something is logged, and costs nothing before."""
+"""What is logged goes where the application says, and neither blocks nor ends what has logged it."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
+import structlog
 from structlog.testing import capture_logs
 
-from rapid.log import Log
+from rapid.log import DROPPED, LIMIT, LOGGER, Log
 
 
-def test_what_is_logged_goes_to_structlog() -> None:
+@pytest.fixture
+def unconfigured() -> Iterator[None]:
+    """Structlog as it is where the application has not configured it."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def handled() -> Iterator[list[logging.LogRecord]]:
+    """What a handler of the application's is given."""
+    records: list[logging.LogRecord] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = Handler()
+    LOGGER.addHandler(handler)
+    yield records
+    LOGGER.removeHandler(handler)
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_what_is_logged_goes_to_the_standard_logger(handled: list[logging.LogRecord]) -> None:
+    log = Log()
+    log.warning("it is late", seconds=2, reason="no answer\nyet")
+    try:
+        1 // 0  # noqa: B018 - what it raises is what is wanted
+    except ZeroDivisionError:
+        log.exception("it failed")
+    assert log.flush()
+    late, failed = handled
+    assert (late.name, late.levelname) == ("rapid", "WARNING")
+    assert late.getMessage() == "it is late seconds=2 reason='no answer\\nyet'"
+    fields: Any = late
+    assert (fields.event, fields.fields) == ("it is late", {"seconds": 2, "reason": "no answer\nyet"})
+    assert failed.exc_info is not None
+    assert failed.exc_info[0] is ZeroDivisionError
+    assert "ZeroDivisionError" in logging.Formatter().format(failed)
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_what_is_below_the_loggers_level_costs_nothing(handled: list[logging.LogRecord]) -> None:
+    log = Log()
+    log.debug("a message was rejected", reason="an odd one")
+    assert log._thread is None
+    log.warning("a thread now")
+    log.flush()
+    assert [record.levelname for record in handled] == ["WARNING"]
+
+
+def test_what_is_logged_goes_to_structlog_where_that_is_configured() -> None:
+    log = Log()
     with capture_logs() as logs:
-        Log().warning("it is late", seconds=2)
+        log.warning("it is late", seconds=2)
+        assert log.flush()
     assert logs == [{"event": "it is late", "seconds": 2, "log_level": "warning"}]
 
 
@@ -24,11 +86,178 @@ def test_the_configuration_is_asked_for_once_and_not_before_it_is_needed() -> No
     with capture_logs():
         log.warning("one")
         log.warning("two")
+        log.flush()
     assert asked == ["now"]
 
 
+@pytest.mark.usefixtures("unconfigured")
+def test_a_handler_that_blocks_holds_up_nobody_and_what_is_too_much_is_counted(
+    handled: list[logging.LogRecord],
+) -> None:
+    gate, entered = threading.Event(), threading.Event()
+
+    class Blocking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            entered.set()
+            gate.wait()
+
+    handler, log = Blocking(), Log(limit=10)
+    LOGGER.addHandler(handler)
+    try:
+        log.warning("first")
+        assert entered.wait(15)
+        for number in range(30):
+            log.warning("more", number=number)
+        assert not log.flush(timeout=0)
+        gate.set()
+        assert log.flush(15)
+        # that of the dropped ones is logged after those that waited
+        assert log.flush(15)
+    finally:
+        gate.set()
+        LOGGER.removeHandler(handler)
+    told = [record for record in handled if getattr(record, "event", "") == DROPPED]
+    assert sum(record.fields["records"] for record in told) + len(handled) - len(told) == 31  # type: ignore[attr-defined]  # given as extra
+
+
+class Odd(BaseException):
+    """Of the application's own."""
+
+
+@pytest.mark.usefixtures("unconfigured")
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError, Odd])
+def test_a_handler_that_raises_ends_nothing(
+    error: type[BaseException], handled: list[logging.LogRecord]
+) -> None:
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "raise":
+                raise error
+
+    handler, log = Raising(), Log()
+    LOGGER.addHandler(handler)
+    try:
+        log.warning("raise")
+        log.warning("raise")
+        log.warning("go on")
+        assert log.flush()
+        assert log.flush()
+    finally:
+        LOGGER.removeHandler(handler)
+    assert [getattr(record, "event", "") for record in handled] == ["raise", "raise", "go on", DROPPED]
+    assert handled[-1].getMessage().endswith("records=2")
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_a_filter_that_raises_ends_nothing(handled: list[logging.LogRecord]) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise SystemExit
+
+    log = Log()
+    LOGGER.addFilter(refuse)
+    try:
+        log.warning("one")
+        assert log.flush()
+    finally:
+        LOGGER.removeFilter(refuse)
+    log.warning("two")
+    assert log.flush()
+    assert log.flush()
+    assert [getattr(record, "event", "") for record in handled] == ["two", DROPPED]
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_where_no_thread_can_be_started_what_is_logged_is_dropped_and_counted(
+    handled: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    log = Log()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        log.warning("one")
+    log.warning("two")
+    assert log.flush()
+    assert log.flush()
+    assert [getattr(record, "event", "") for record in handled] == ["two", DROPPED]
+
+
+def run(program: str, *, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+
+
+def test_nothing_is_printed_by_default_and_structlog_is_not_loaded() -> None:
+    done = run(
+        "import sys\n"
+        "from rapid.log import log\n"
+        "log.error('an event', exc_info=ValueError('bad'))\n"
+        "log.flush()\n"
+        "sys.exit('structlog' in sys.modules)\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_structlog_that_is_loaded_and_not_configured_prints_nothing() -> None:
+    done = run("import structlog\nfrom rapid.log import log\nlog.error('an event')\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_was_logged_is_there_when_the_process_has_ended() -> None:
+    done = run(
+        "import logging\n"
+        "logging.basicConfig()\n"
+        "from rapid.log import log\n"
+        "log.error('an event', n=1)\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "ERROR:rapid:an event n=1\n")
+
+
+def test_a_forked_child_logs_too() -> None:
+    done = run(
+        "import logging, os\n"
+        "logging.basicConfig()\n"
+        "from rapid.log import log\n"
+        "log.error('of the parent')\n"
+        "log.flush()\n"
+        "if not (child := os.fork()):\n"
+        "    log.error('of the child')\n"
+        "    log.flush()\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+    )
+    assert done.stderr == "ERROR:rapid:of the parent\nERROR:rapid:of the child\n"
+
+
+def test_a_member_whose_output_nobody_reads_stays_one() -> None:
+    """Its log is full of debug lines; it goes on to answer, and its calls return."""
+    read, write = os.pipe()
+    program = (
+        "import logging, os, sys\n"
+        "from rapid import Settings, blocking\n"
+        "from rapid.log import LOGGER, log\n"
+        "LOGGER.setLevel(logging.DEBUG)\n"
+        "LOGGER.addHandler(logging.StreamHandler(sys.stdout))\n"
+        "S = Settings.local()\n"
+        "with blocking.Cluster('127.0.0.1:0', settings=S) as a:\n"
+        "    driver = a._cluster._membership._driver\n"
+        f"    for _ in range({9 * LIMIT}):\n"
+        "        driver.call(lambda: log.debug('a message was rejected', sender='x' * 200))\n"
+        "    with blocking.Cluster('127.0.0.1:0', seeds=[a.endpoint], settings=S) as b:\n"
+        "        os.write(2, str(a.wait_for(2, timeout=20).size).encode())\n"
+        "os._exit(0)\n"
+    )
+    try:
+        done = run(program, stdout=write)
+    finally:
+        os.close(read)
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, "2")
+
+
 def test_a_quiet_member_does_not_load_structlog() -> None:
-    code = (
+    done = run(
         "import asyncio, sys, rapid\n"
         "async def main():\n"
         "    async with rapid.Cluster('127.0.0.1:0') as cluster:\n"
@@ -36,4 +265,4 @@ def test_a_quiet_member_does_not_load_structlog() -> None:
         "asyncio.run(main())\n"
         "sys.exit('structlog' in sys.modules)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert done.returncode == 0

@@ -9,6 +9,8 @@ import warnings
 from concurrent.futures import Future, wait
 from typing import Protocol
 
+from rapid.log import flush
+
 MARGIN = 0.5
 """Seconds beyond its own limit that a member is given to free its port."""
 
@@ -53,6 +55,7 @@ def leave_all() -> None:
         [member.retire() for member in members],
         timeout=max((member.exit_timeout for member in members), default=0.0) + MARGIN,
     )
+    flush()
     for member in members:
         warnings.warn(
             f"{member} was not closed before the process ended, and has left only then: use `async with`, "

@@ -8,6 +8,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from rapid.errors import StateError
 from rapid.log import log
@@ -17,6 +18,7 @@ _REST = 1.0
 
 EXIT_CONTAINED = "something on the library's thread asked the process to exit, and was ignored"
 THREAD_LOST = "the library's thread has failed: its members are closed"
+UNHANDLED = "an exception on the library's loop was not handled"
 """Events in the log."""
 
 Lost = Callable[[BaseException], None]
@@ -24,6 +26,11 @@ Lost = Callable[[BaseException], None]
 
 def _nothing_to_do(error: BaseException) -> None:
     """For a user of the loop that has nothing to end."""
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the loop tells of callbacks and tasks that have raised."""
+    log.error(UNHANDLED, reason=str(context.get("message")), exc_info=context.get("exception"))
 
 
 class Reactor:
@@ -41,6 +48,8 @@ class Reactor:
         self._stopped = False
         """The loop's present run was ended on purpose."""
         self._loop = asyncio.new_event_loop()
+        # asyncio's own would log on this thread, where handlers may block
+        self._loop.set_exception_handler(_report)
         atexit.register(self._exit)
         os.register_at_fork(after_in_child=self._disown)
 

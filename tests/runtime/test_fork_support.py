@@ -93,11 +93,13 @@ import grpc
 grpc.__version__ = "1.80.0"
 from structlog.testing import capture_logs
 import rapid.blocking
+from rapid.log import log
 with capture_logs() as logs, rapid.blocking.Cluster("127.0.0.1:0", settings=rapid.Settings.local()):
     for _ in range(2):
         if (pid := os.fork()) == 0:
             os._exit(0)
         os.waitpid(pid, 0)
+    log.flush()
 print([line["event"] for line in logs])
 print(*[line["remedy"] for line in logs])
 """
