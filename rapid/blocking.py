@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from rapid import cluster
 from rapid.detection.judge import MakeJudge
@@ -73,6 +73,9 @@ class Cluster:
         """Leave and close; after an error in the block, just close. Nothing in a forked child."""
         if self._cluster._is_mine:
             self._run(lambda: self._cluster.__aexit__(kind, error, trace))
+
+    def __reduce__(self) -> NoReturn:
+        self._cluster.__reduce__()
 
     def bind(self) -> Endpoint:
         """As :meth:`rapid.Cluster.bind`."""

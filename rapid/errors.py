@@ -15,8 +15,9 @@ class SettingsError(RapidError, ValueError):
         self.field = field
         self.problem = problem
 
-    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, str]]:
-        return type(self), (self.field, self.problem)  # an error crosses from process to process whole
+    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, str], dict[str, object]]:
+        # an error crosses from process to process whole
+        return type(self), (self.field, self.problem), vars(self)
 
 
 class TLSError(SettingsError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 from rapid import placement
@@ -27,6 +27,10 @@ class View:
     digest: str
     """Hex."""
     members: tuple[Member, ...]
+
+    def __getstate__(self) -> dict[str, object]:
+        # without what is computed from the fields when it is first asked for
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def size(self) -> int:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import NamedTuple, NoReturn, Self
 
 from rapid.errors import EndpointError, MetadataError
 
@@ -94,7 +93,29 @@ class ClusterId(Identifier):
     __slots__ = ()
 
 
-_NO_METADATA: Mapping[str, str] = MappingProxyType({})
+class Metadata(dict[str, str]):
+    """A dictionary that does not change; it may be pickled and copied, and given to ``json``."""
+
+    __slots__ = ()
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        raise TypeError("metadata is fixed for the life of a member; make a dict of it to change that")
+
+    # assigned, which is what costs nothing when it is read
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[Metadata], tuple[dict[str, str]]]:
+        return type(self), (dict(self),)
+
+    def __copy__(self) -> Metadata:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Metadata:
+        return self
+
+
+_NO_METADATA: Mapping[str, str] = Metadata()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +143,4 @@ def checked_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
             raise MetadataError(f"metadata {key!r}: {value!r} cannot be encoded as UTF-8") from None
     if size > METADATA_LIMIT:
         raise MetadataError(f"metadata takes {size} bytes, more than {METADATA_LIMIT}: keep it elsewhere")
-    return MappingProxyType(dict(sorted(metadata.items()))) if metadata else _NO_METADATA
+    return Metadata(sorted(metadata.items())) if metadata else _NO_METADATA
