@@ -139,7 +139,8 @@ class Cluster:
         """Call back with every change, in order, the view as it is first; before :meth:`start`, too.
 
         The callback runs on a thread of its own, which ends with the member. What it raises is
-        logged. Call the function returned to end it: at most the callback that is under way goes on.
+        logged and counted. Call the function returned to end it: at most the callback that is under way
+        goes on. StateError when the process can start no thread.
         """
         changes = Changes(self._cluster)
 
@@ -153,7 +154,11 @@ class Cluster:
             except StateError as error:
                 log.error("a subscription has ended", reason=str(error))
 
-        threading.Thread(target=follow, name="rapid subscriber", daemon=True).start()
+        try:
+            threading.Thread(target=follow, name="rapid subscriber", daemon=True).start()
+        except RuntimeError as error:
+            changes.close()
+            raise StateError(f"a subscriber's thread cannot be started: {error}") from error
         return changes.close
 
     def _run(self, call: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

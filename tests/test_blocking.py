@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -171,6 +172,32 @@ def test_what_does_not_come_in_time() -> None:
             a.wait_for(predicate=lambda view: bool(1 // 0))
     with pytest.raises(rapid.StateError, match="closed"):
         a.wait_for(2)
+
+
+def test_an_error_is_told_without_what_the_facade_had_to_find_out() -> None:
+    a = blocking.Cluster(ANY, seeds=["127.0.0.1:1"], settings=Settings.local(join_timeout=0.2))
+    calls = {a.force_new_cluster: rapid.StateError, a.start: rapid.JoinError}
+    for call, kind in calls.items():
+        with pytest.raises(kind) as caught:
+            call()
+        told = "".join(traceback.format_exception(caught.value))
+        assert "no running event loop" not in told
+        assert "During handling" not in told
+    with member() as b, pytest.raises(rapid.WaitTimeout) as late:
+        b.wait_for(2, timeout=0)
+    assert "no running event loop" not in "".join(traceback.format_exception(late.value))
+
+
+def test_a_subscriber_that_can_have_no_thread_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with member() as a:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", fail)
+            with pytest.raises(rapid.StateError, match="can't start new thread"):
+                a.subscribe(print)
+        assert not list(a._cluster._feed._readers)
 
 
 def test_calls_in_the_wrong_state() -> None:

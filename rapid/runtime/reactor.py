@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -125,15 +126,32 @@ class Reactor:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._loop))
 
 
+def _require_threads() -> None:
+    """Raise :class:`StateError` where what looks like a thread is none: its first wait would never end."""
+    gevent, eventlet = (sys.modules.get(name) for name in ("gevent.monkey", "eventlet.patcher"))
+    if gevent is not None and gevent.is_module_patched("threading"):
+        patch = "gevent.monkey.patch_all"
+    elif eventlet is not None and eventlet.is_monkey_patched("thread"):
+        patch = "eventlet.monkey_patch"
+    else:
+        return
+    raise StateError(
+        f"{patch}() has replaced the threads of this process, and the library needs one: "
+        f"call {patch}(thread=False), or have `rapid agent` be the member, in a process of its own"
+    )
+
+
 _reactor: tuple[int, Reactor] | None = None
 
 
 def reactor() -> Reactor:
     """The reactor of this process. StateError in the child of a process that had one.
 
-    gRPC's threads are not in the child, though all its state says so: it would crash.
+    gRPC's threads are not in the child, though all its state says so: it would crash. StateError as
+    well in a process whose threads were replaced, by gevent or eventlet.
     """
     global _reactor
+    _require_threads()
     if _reactor is None:
         _reactor = os.getpid(), Reactor()
     made_by, found = _reactor

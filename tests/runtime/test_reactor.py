@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -45,6 +47,28 @@ async def test_a_thread_that_cannot_start_is_an_error_and_a_later_start_works(
                 await start()
     async with Cluster(ANY, settings=LOCAL) as cluster:
         assert cluster.view.size == 1
+
+
+@pytest.mark.parametrize(
+    ("module_name", "asked", "of", "remedy"),
+    [
+        ("gevent.monkey", "is_module_patched", "threading", "gevent.monkey.patch_all(thread=False)"),
+        ("eventlet.patcher", "is_monkey_patched", "thread", "eventlet.monkey_patch(thread=False)"),
+    ],
+)
+@pytest.mark.parametrize("patched", [False, True])
+async def test_a_process_whose_threads_are_replaced_is_told_what_to_do(
+    module_name: str, asked: str, of: str, remedy: str, patched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patcher = SimpleNamespace(**{asked: lambda what: patched and what == of})
+    monkeypatch.setitem(sys.modules, module_name, patcher)  # type: ignore[arg-type]  # what is asked of it
+    cluster = Cluster(ANY, settings=LOCAL)
+    if patched:
+        with pytest.raises(StateError, match=re.escape(remedy)):
+            await cluster.start()
+    else:
+        async with cluster:
+            assert cluster.view.size == 1
 
 
 @pytest.mark.parametrize("error", [SystemExit("stop"), KeyboardInterrupt()])
