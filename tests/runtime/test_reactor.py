@@ -61,7 +61,7 @@ async def test_a_process_whose_threads_are_replaced_is_told_what_to_do(
     module_name: str, asked: str, of: str, remedy: str, patched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patcher = SimpleNamespace(**{asked: lambda what: patched and what == of})
-    monkeypatch.setitem(sys.modules, module_name, patcher)  # type: ignore[arg-type]  # what is asked of it
+    monkeypatch.setitem(sys.modules, module_name, patcher)
     cluster = Cluster(ANY, settings=LOCAL)
     if patched:
         with pytest.raises(StateError, match=re.escape(remedy)):
