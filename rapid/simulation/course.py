@@ -15,6 +15,7 @@ from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.messages import Facts, Message
 from rapid.protocol.node import Node
 from rapid.protocol.outputs import (
+    Check,
     Discover,
     Event,
     Evicted,
@@ -23,6 +24,8 @@ from rapid.protocol.outputs import (
     Left,
     Notify,
     OtherCluster,
+    QuorumLost,
+    QuorumRestored,
     Rejected,
     Reply,
     Send,
@@ -35,7 +38,7 @@ from rapid.simulation.network import Network
 from rapid.simulation.process import Life, Place, Seen
 from rapid.simulation.trace import Trace, routine
 
-DELIVER, REPLY, HANDLE, WAKE, FAILED, RESUME, ACT = range(7)
+DELIVER, REPLY, HANDLE, WAKE, FAILED, RESUME, ACT, UNSENT = range(8)
 IDLE: Final = 60.0
 """A connection that was silent this long is closed: nobody notices when its other end crashes."""
 SUCCESSORS: Final = 256
@@ -77,8 +80,11 @@ class Course:
         self._by_endpoint: dict[Endpoint, Place] = {}
         self._lives: list[Life] = []
         self._node_ids: set[tuple[Endpoint, NodeId]] = set()
+        self._services: dict[tuple[Endpoint, NodeId], int] = {}
+        """The service that each process belongs to, under each of its node ids."""
         self._heap: list[Occurrence] = []
         self._sequence = 0
+        self._several_services = False
         self._changed = False
         self._starting = 0
         self._listeners: list[Callable[[Endpoint, Event], object]] = []
@@ -124,7 +130,7 @@ class Course:
                 self._resume(subject)  # type: ignore[arg-type]  # by kind
             elif kind == HANDLE:
                 self._handle(DELIVER, subject, message, peer)  # type: ignore[arg-type]  # by kind
-            else:  # REPLY and FAILED concern one process only
+            else:  # REPLY, FAILED and UNSENT concern one process only
                 self._arrive(kind, subject, message, peer)  # type: ignore[arg-type]  # by kind
             if self._changed and condition is not None:
                 self._changed = False
@@ -140,7 +146,7 @@ class Course:
         elif life.paused:
             self.counts["inputs queued in a pause"] += 1
             life.inbox.append((kind, message, peer))
-        elif life.place.delay and kind != FAILED:
+        elif life.place.delay and kind not in (FAILED, UNSENT):
             life.busy_until = max(life.busy_until, self.now) + life.place.delay
             self.counts["inputs handled slowly"] += 1
             self._push(life.busy_until, HANDLE, life, message, peer)
@@ -158,6 +164,10 @@ class Course:
             life.refusals.discard(peer.place)
             self.trace.mix(now, life.number, peer.number, -1)
             life.node.send_failed(peer.place.endpoint, life.clock(now), refused=True)
+        elif kind == UNSENT:
+            life.unsent.discard(peer.place)
+            self.trace.mix(now, life.number, peer.number, -2)
+            life.node.send_failed(peer.place.endpoint, life.clock(now), refused=False)
         else:
             assert message is not None
             code = self._codes.get(type(message))
@@ -207,6 +217,8 @@ class Course:
                     life.arrivals[place] = at
                     self._sequence += 1
                     heappush(heap, (at, self._sequence, DELIVER, place, message, life))
+                elif not self.network.connects(life.place, place, now):
+                    self._unsent(life, place)
                 else:
                     for at in self.network.arrivals(life, place, now):
                         self._sequence += 1
@@ -215,6 +227,8 @@ class Course:
                 self._reply(life, output)
             elif isinstance(output, Discover):
                 life.node.discovered(life.seeds, life.clock(now))
+            elif isinstance(output, Check):
+                self._check(life, output)
             elif isinstance(output, Notify):
                 self._tell(life, output.event)
         node = life.node
@@ -224,6 +238,30 @@ class Course:
             self._node_ids.add((life.place.endpoint, joining_id))
         if life.alive:
             self._schedule_wake(life)
+
+    def _unsent(self, life: Life, place: Place) -> None:
+        """A message for which no connection can be opened: its sender learns of it soon, once."""
+        self.counts["connections not opened"] += 1
+        if place not in life.unsent:
+            life.unsent.add(place)
+            at = self.now + self._latency.sample(self.rng)
+            self._push(at, UNSENT, life, None, self._peer_at(place))
+
+    def _check(self, life: Life, check: Check) -> None:
+        """Have the application check a member, which takes it a moment."""
+        health_check, member = life.place.health_check, check.member
+        passed = None if health_check is None else health_check(member.endpoint)
+        self.counts["health checks"] += 1
+        if passed is None:
+            return
+
+        def checked() -> None:
+            if life.alive and not life.paused:
+                clock = life.clock(self.now)
+                life.node.checked(member.endpoint, member.node_id, check.sequence, passed, clock)
+                self._after_input(life)
+
+        self._push(self.now + self._latency.sample(self.rng), ACT, checked)
 
     def _reply(self, life: Life, reply: Reply) -> None:
         if type(reply.message) is Facts:
@@ -244,6 +282,8 @@ class Course:
         self._note("told", life, event)
         if isinstance(event, Installed):
             self.invariants.installed(life, event)
+            if self._several_services:
+                self._expect_one_service(life, event.configuration)
             life.between = False
             life.views.append(Seen(self.now, event.configuration, event.cut, event.skipped))
             self.trace.mix(event.configuration.version, int.from_bytes(event.configuration.digest[:7], "big"))
@@ -252,6 +292,8 @@ class Course:
             self.counts[type(event).__name__] += 1
             if isinstance(event, Evicted):
                 life.between = True
+            elif isinstance(event, QuorumLost | QuorumRestored):
+                life.quorum_lost = isinstance(event, QuorumLost)
             if isinstance(event, Evicted | OtherCluster):
                 self._identify(life)
             if isinstance(event, Left | JoinFailed) or (isinstance(event, Evicted) and not event.rejoining):
@@ -288,6 +330,7 @@ class Course:
             return
         life.node_id = life.node.node_id
         self._node_ids.add((life.place.endpoint, life.node_id))
+        self._services[life.place.endpoint, life.node_id] = life.service
         self.counts["node ids renewed"] += 1
         self.trace.mix(self.now, int.from_bytes(life.node_id[:6], "big"))
 
@@ -307,7 +350,11 @@ class Course:
 
         The only seed of all would found a second cluster, as its owner would have to know.
         """
-        members = (life for life in self.live if life.configuration is not None and not life.between)
+        members = (
+            life
+            for life in self.live
+            if life.configuration is not None and not life.between and life.place.service == place.service
+        )
         inside = [life.place.endpoint for life in members][:3]
         if place.seeds == (place.endpoint,):
             return tuple(seed for seed in inside if seed != place.endpoint) or place.seeds
@@ -326,6 +373,7 @@ class Course:
         )  # fmt: skip
         life = Life(place, len(self._lives), node, self.now, clock)
         self._node_ids.add((place.endpoint, node.node_id))
+        self._services[place.endpoint, node.node_id] = life.service
         self._lives.append(life)
         place.lives.append(life)
         place.life = life
@@ -370,8 +418,11 @@ class Course:
         if at is not None:
             sender.refusals.add(place)
             self.counts["connections refused"] += 1
-            ghost = place.lives[-1] if place.lives else self._nobody(place)
-            self._push(at, FAILED, sender, None, ghost)
+            self._push(at, FAILED, sender, None, self._peer_at(place))
+
+    def _peer_at(self, place: Place) -> Life:
+        """The last process at an address, or one that stands for it."""
+        return place.lives[-1] if place.lives else self._nobody(place)
 
     def _nobody(self, place: Place) -> Life:
         """Stands for the process that an address never had."""
@@ -414,3 +465,10 @@ class Course:
 
     def _existed(self, endpoint: Endpoint, node_id: NodeId) -> bool:
         return (endpoint, node_id) in self._node_ids
+
+    def _expect_one_service(self, life: Life, configuration: Configuration) -> None:
+        for member in configuration.members:
+            service = self._services.get((member.endpoint, member.node_id), life.service)
+            if service != life.service:
+                problem = f"{life} of service {life.service} is in a view with {member.endpoint} of {service}"
+                self.violated("one service", problem)

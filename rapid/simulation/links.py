@@ -86,6 +86,9 @@ class Link:
     late: Distribution = Uniform(0.0, 0.1)
     flap: Flap | None = None
     """The link is as described only now and then, and healthy in between."""
+    connects: bool = True
+    """False: the sender cannot open a connection to the receiver, as when it has run out of file
+    descriptors. What it sends fails, and it is told so. Its replies pass, on the receiver's connection."""
 
     def __post_init__(self) -> None:
         for name in ("loss", "duplication", "reordering"):

@@ -74,6 +74,11 @@ class Network:
             return None
         return now + (link.latency or self._latency).sample(self._rng)
 
+    def connects(self, source: Place, target: Place, now: float) -> bool:
+        """Whether the source can send by a connection of its own; see :attr:`Link.connects`."""
+        link = self.between(source, target, now)
+        return link is None or link.connects
+
     def arrivals(self, sender: Life, target: Place, now: float) -> list[float]:
         """When a message sent now arrives: never, once or twice."""
         link = self.between(sender.place, target, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -15,6 +15,9 @@ from rapid.protocol.node import Node
 from rapid.protocol.outputs import Event
 from rapid.settings import Settings
 from rapid.simulation.links import Link
+
+HealthCheck = Callable[[Endpoint], bool | None]
+"""The result of checking the member at an address; None: the check never ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,13 @@ class Place:
     """One address: its present process, if any, and the state of its host and links."""
 
     __slots__ = (
-        "delay", "down", "egress", "endpoint", "groups", "index", "ingress", "life", "links", "lives",
-        "metadata", "options", "rate", "seeds", "settings",
+        "delay", "down", "egress", "endpoint", "groups", "health_check", "index", "ingress", "life", "links",
+        "lives", "metadata", "options", "rate", "seeds", "service", "settings",
     )  # fmt: skip
 
     def __init__(
         self, index: int, endpoint: Endpoint, seeds: tuple[Endpoint, ...], metadata: Mapping[str, str] | None,
-        settings: Settings, options: dict[str, Any],
+        settings: Settings, options: dict[str, Any], health_check: HealthCheck | None = None,
     ) -> None:  # fmt: skip
         self.index = index
         self.endpoint = endpoint
@@ -46,6 +49,10 @@ class Place:
         self.settings = settings
         self.options = options
         """Of its nodes, by name."""
+        self.health_check = health_check
+        """The application's check of a member, where its nodes ask for one."""
+        self.service = 0
+        """Which service's processes run here. Those of two services never belong to one cluster."""
         self.life: Life | None = None
         self.lives: list[Life] = []
         self.down = False
@@ -70,6 +77,7 @@ class Life:
         "events", "inbox",
         "node", "node_id", "number", "ordinal", "paused", "place", "refusals", "seeds", "token", "views",
         "wake_at",
+        "quorum_lost", "service", "unsent",
     )  # fmt: skip
 
     def __init__(self, place: Place, number: int, node: Node, now: float, clock: float) -> None:
@@ -82,6 +90,7 @@ class Life:
         """The way back to this process, and to no later one at its address."""
         self.node_id = node.node_id
         """Who it is at present: an evicted process goes by a new one."""
+        self.service = place.service
         self.seeds: tuple[Endpoint, ...] = ()
         """Whom it asks to be let in."""
         self.alive = True
@@ -98,6 +107,10 @@ class Life:
         self.arrivals: dict[Place, float] = {}
         """When the latest message to each address arrives: later ones do not overtake it."""
         self.refusals: set[Place] = set()
+        self.unsent: set[Place] = set()
+        """Addresses to which a connection has failed, of which the node is about to be told."""
+        self.quorum_lost = False
+        """The last that the application was told of the quorum is that it is lost."""
         self.views: list[Seen] = []
         self.events: list[tuple[float, Event]] = []
         """What the application was told, other than views and rejected messages."""
@@ -120,6 +133,12 @@ class Life:
     @property
     def configuration(self) -> Configuration | None:
         return self.views[-1].configuration if self.views else None
+
+    @property
+    def membership(self) -> Configuration | None:
+        """The view that this process is a member of now; None while it is in no cluster."""
+        epoch = self.node._epoch
+        return None if epoch is None else epoch.configuration
 
     @property
     def live(self) -> bool:

@@ -235,7 +235,7 @@ class Swarm:
         """Two halves that reach each other only through one member."""
         members = self.rng.sample(self.members, len(self.members))
         at = self.rng.randint(1, len(members) - 1)
-        self.world.partition([members[:at], [members[0], *members[at:]]])
+        self.world.partition([members[1:at], members[at:]], bridges=members[:1])
 
     def swizzle(self) -> None:
         """Clog members one after another, unclog them in another order."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
+from rapid.detection.judge import MakeJudge
 from rapid.errors import EndpointError, SettingsError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint
@@ -16,7 +17,7 @@ from rapid.settings import Settings, require_consistent
 from rapid.simulation.course import ACT, RESUME, Course
 from rapid.simulation.errors import ScenarioError
 from rapid.simulation.links import BLACK_HOLE, Link
-from rapid.simulation.process import Life, Place
+from rapid.simulation.process import HealthCheck, Life, Place
 from rapid.telling import Telling
 from rapid.view import Change
 
@@ -53,11 +54,17 @@ class World(Course):
         merge: bool = False,
         expected: int = 1,
         cluster_id: ClusterId | str | None = None,
+        make_judge: MakeJudge | None = None,
+        health_check: HealthCheck | None = None,
+        service: int = 0,
     ) -> Endpoint:
         """Declare an address. ``seeds``: whom its processes ask to be let in; by default the first address.
 
         ``settings`` and ``rejoin``: the world's by default; ``cluster_id``: hexadecimal, or as a
-        configuration has it. The rest is as for a :class:`Node`.
+        configuration has it. ``health_check``: called with an address, it gives the result of the
+        application's check of the member there, or None for a check that never ends. ``service``: the
+        number of the service that runs there: a view with members of two of them is an
+        :class:`InvariantViolation`. The rest is as for a :class:`Node`.
         """
         endpoint = self._endpoint("address", address)
         if endpoint in self._by_endpoint:
@@ -65,14 +72,20 @@ class World(Course):
         asked = tuple(self._endpoint("seeds", seed) for seed in seeds or ())
         if seeds is None:
             asked = (self.places[0].endpoint if self.places else endpoint,)
+        if expected < 1:
+            raise ScenarioError("expected", f"{expected} processes; take at least 1")
         rejoin = self.rejoin if rejoin is None else rejoin
-        options: dict[str, object] = {"rejoin": rejoin, "merge": merge, "expected": expected}
+        options: dict[str, Any] = {"rejoin": rejoin, "merge": merge, "expected": expected}
         if cluster_id is not None:
             options["cluster_id"] = self._consistent(cluster_id, merge, expected)
+        if make_judge is not None:
+            options["make_judge"] = make_judge
+        if health_check is not None:
+            options["checks"] = True
         place = Place(
-            len(self.places), endpoint, asked, metadata, settings or self.settings,
-            options,
-        )  # fmt: skip
+            len(self.places), endpoint, asked, metadata, settings or self.settings, options, health_check
+        )
+        self._serve(place, service)
         self.places.append(place)
         self._by_endpoint[endpoint] = place
         return endpoint
@@ -87,6 +100,31 @@ class World(Course):
             self.add(Endpoint(f"m{len(self.places)}", 7400), seeds=seeds, merge=merge, expected=expected)
             for _ in range(count)
         ]
+
+    def reassign(
+        self, address: Address, *, seeds: Sequence[Address], service: int, merge: bool = False
+    ) -> Endpoint:
+        """Give an address at which nothing runs to another service, as an orchestrator does."""
+        place = self._place("address", address)
+        if place.life is not None:
+            raise ScenarioError("address", f"{place} is running; crash it first")
+        place.seeds = tuple(self._endpoint("seeds", seed) for seed in seeds)
+        self._serve(place, service)
+        place.options = {"rejoin": self.rejoin, "merge": merge, "expected": 1}
+        self._note("reassigned", place)
+        return place.endpoint
+
+    def _serve(self, place: Place, service: int) -> None:
+        place.service = service
+        self._several_services = self._several_services or any(p.service != service for p in self.places)
+
+    def set_seeds(self, members: Addresses, seeds: Sequence[Address]) -> None:
+        """What these addresses' processes find from now on when they look their seeds up."""
+        found = tuple(self._endpoint("seeds", seed) for seed in seeds)
+        for place in self._places("members", members):
+            place.seeds = found
+            if place.life is not None:
+                place.life.seeds = found
 
     def start(self, members: Addresses = ANY, *, over: float = 0.0) -> None:
         """Start a process at each of these addresses (at each that never had one), spread over a time.
@@ -178,6 +216,8 @@ class World(Course):
         """
         sources = None if senders is None else self._places("senders", senders)
         targets = None if receivers is None else self._places("receivers", receivers)
+        if sources and sources == targets and len(sources) == 1:
+            raise ScenarioError("receivers", f"{targets[0]} has no link to itself")
         self.network.set(sources, targets, link)
         if both:
             self.network.set(targets, sources, link)
@@ -191,14 +231,40 @@ class World(Course):
         alone = self._places("members", members)
         self._divide([[place] for place in alone] + [[p for p in self.places if p not in alone]])
 
-    def partition(self, groups: Sequence[Sequence[Address]]) -> None:
-        """Members reach those with whom they share a group; a member of no group reaches everyone."""
-        self._divide([self._places("groups", group) for group in groups])
+    def partition(self, groups: Sequence[Sequence[Address]], *, bridges: Sequence[Address] = ()) -> None:
+        """Members reach the others of their group, the bridges, and members of no group.
+
+        ``bridges`` are members that are in every group. Any other is in one group at most.
+        """
+        spanning = self._places("bridges", bridges)
+        seen = set(spanning)
+        divided: list[list[Place]] = []
+        for group in groups:
+            places = self._places("groups", group)
+            for place in places:
+                if place in seen:
+                    raise ScenarioError("groups", f"{place} is in two groups; name a bridge in bridges=")
+                seen.add(place)
+            divided.append([*places, *spanning])
+        self._divide(divided)
 
     def heal(self) -> None:
         """All links are healthy again; hosts, processes and clocks stay as they are."""
         self._note("healed", "the network")
         self.network.heal(self.places)
+
+    def inject(self, member: Address, message: Message) -> None:
+        """Have a running member receive this message now, whoever its sender is said to be.
+
+        What is answered goes to the address of that sender.
+        """
+        for place in self._running("member", member):
+            life = place.life
+            if life is not None:
+                self.counts["messages injected"] += 1
+                self._note("is sent by a stranger", life, message)
+                life.node.receive(message, life.clock(self.now))
+                self._after_input(life)
 
     def _divide(self, groups: list[list[Place]]) -> None:
         self._note("divided", " | ".join(" ".join(map(str, group[:12])) for group in groups))
@@ -286,6 +352,11 @@ class World(Course):
             if member is None or member.node_id != life.node.node_id:
                 return False
         return True
+
+    @property
+    def starting(self) -> int:
+        """How many processes are still to start."""
+        return self._starting
 
     def quorum_lives(self) -> bool:
         """Whether a majority of the newest configuration still runs: else no change is possible."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from rapid.overlay.member import Endpoint
+from rapid.overlay.member import ClusterId, Endpoint
+from rapid.protocol.messages import Facts
 from rapid.protocol.outputs import Event, Installed, Left
 from rapid.simulation import ANY, Flap, Link, LongTail, ScenarioError, Uniform, World
 
@@ -126,12 +127,96 @@ def test_the_most_particular_condition_holds() -> None:
 def test_a_partition_with_a_bridge_lets_the_bridge_through() -> None:
     world = cluster(3)
     a, b, c = world.places
-    world.partition([["m0:7400", "m1:7400"], ["m1:7400", "m2:7400"]])
+    world.partition([["m0:7400"], ["m2:7400"]], bridges=["m1:7400"])
     between = world.network.between
     assert between(a, c, world.now) is None
     assert between(c, a, world.now) is None
     assert between(a, b, world.now) is not None
     assert between(b, c, world.now) is not None
+
+
+def test_a_member_that_cannot_connect_fails_to_send_and_still_replies() -> None:
+    world = cluster(4)
+    world.link("m0:7400", "m1:7400", Link(connects=False))
+    world.run(10.0)
+    assert world.counts["connections not opened"] > 0
+    ours, theirs = (life.node._monitor.edges for life in world.live[:2])
+    assert ours[Endpoint("m1", 7400)].faulty
+    assert not theirs[Endpoint("m0", 7400)].faulty
+
+
+@pytest.mark.parametrize("result", [False, None])
+def test_an_application_finds_a_member_unhealthy_by_its_own_check(result: bool | None) -> None:
+    asked: list[Endpoint] = []
+
+    def check(member: Endpoint) -> bool | None:
+        asked.append(member)
+        return result if formed and member == Endpoint("m1", 7400) else True
+
+    formed = False
+    world = World(1)
+    world.add("m0:7400", health_check=check)
+    world.add_members(3)
+    world.start()
+    world.expect_agreement(30.0)
+    formed = True
+    world.run(20.0)
+    edges = world.live[0].node._monitor.edges
+    assert set(asked) >= set(edges)
+    assert {str(subject) for subject, edge in edges.items() if edge.faulty} == {"m1:7400"}
+
+
+def test_an_address_has_its_own_judge() -> None:
+    world = World(1)
+    world.add("m0:7400", make_judge=NeverFaulty)
+    world.add_members(4)
+    world.start()
+    world.expect_agreement(30.0)
+    world.crash("m3:7400", silent=True)
+    world.run(3.0)
+    assert isinstance(world.live[0].node._monitor.edges[Endpoint("m3", 7400)].judge, NeverFaulty)
+    assert not isinstance(world.live[1].node._monitor.edges[Endpoint("m3", 7400)].judge, NeverFaulty)
+
+
+class NeverFaulty:
+    faulty = False
+
+    def record(self, answered: bool, now: float) -> None:
+        pass
+
+
+def test_seeds_that_moved_are_found_when_they_are_looked_up() -> None:
+    world = World(1)
+    world.add("m0:7400", seeds=["gone:1"])
+    world.add("m1:7400", seeds=["m1:7400"])
+    world.start()
+    world.run(1.0)
+    assert not world.agreed()
+    world.set_seeds("m0:7400", ["m1:7400"])
+    world.expect_agreement(20.0)
+
+
+def test_an_address_goes_to_another_service_with_other_seeds() -> None:
+    world = cluster(4)
+    world.crash("m3:7400")
+    world.expect_agreement(30.0)
+    world.add("jobs:1", seeds=["jobs:1"], service=1)
+    world.reassign("m3:7400", seeds=["jobs:1"], service=1)
+    world.start(["jobs:1", "m3:7400"])
+    world.run(30.0)
+    view = world.view_of("m3:7400")
+    assert view is not None
+    assert [str(endpoint) for endpoint in sorted(view.endpoints)] == ["jobs:1", "m3:7400"]
+
+
+def test_what_a_stranger_says_arrives() -> None:
+    world = cluster(3)
+    before = world.stats()["rejected:facts of a non-member"]
+    view = world.view_of("m0:7400")
+    assert view is not None
+    world.inject("m0:7400", Facts(Endpoint("stranger", 9), view.cluster_id, view.version))
+    assert world.stats()["rejected:facts of a non-member"] == before + 1
+    assert world.counts["messages injected"] == 1
 
 
 def test_listeners_hear_what_applications_are_told() -> None:
@@ -148,6 +233,7 @@ def test_listeners_hear_what_applications_are_told() -> None:
     ]
 
 
+CLUSTER = ClusterId(bytes(ClusterId.SIZE))
 IMPOSSIBLE: list[tuple[str, Callable[[World], object]]] = [
     ("members", lambda world: world.crash("nobody:1")),
     ("members", lambda world: world.crash("no address")),
@@ -156,6 +242,14 @@ IMPOSSIBLE: list[tuple[str, Callable[[World], object]]] = [
     ("senders", lambda world: world.link("nobody:1", ANY, Link())),
     ("receivers", lambda world: world.link(ANY, "nobody:1", Link())),
     ("groups", lambda world: world.partition([["nobody:1"]])),
+    ("groups", lambda world: world.partition([["m0:7400"], ["m0:7400", "m1:7400"]])),
+    ("groups", lambda world: world.partition([["m0:7400", "m1:7400"]], bridges=["m1:7400"])),
+    ("bridges", lambda world: world.partition([["m0:7400"]], bridges=["nobody:1"])),
+    ("receivers", lambda world: world.link("m0:7400", "m0:7400", Link())),
+    ("expected", lambda world: world.add("x:1", expected=0)),
+    ("address", lambda world: world.reassign("m0:7400", seeds=["m1:7400"], service=1)),
+    ("members", lambda world: world.set_seeds("nobody:1", ["m1:7400"])),
+    ("member", lambda world: world.inject("nobody:1", Facts(Endpoint("x", 1), CLUSTER, 1))),
     ("address", lambda world: world.add("m0:7400")),
     ("count", lambda world: world.add_members(0)),
     ("seconds", lambda world: world.run(-1.0)),
@@ -194,7 +288,9 @@ def test_the_same_seed_gives_the_same_events() -> None:
 
 
 def test_events_do_not_depend_on_the_hash_seed() -> None:
-    program = "from rapid.simulation.swarm import run_seed; print([run_seed(seed).hash for seed in (21, 22)])"
+    program = (
+        "from rapid.simulation.swarm import run_seed; print([run_seed(seed).hash for seed in (21, 22)])"
+    )
     hashes = {
         subprocess.run(
             [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": number},
