@@ -17,7 +17,8 @@ from rapid.cli import studies
 from rapid.cli.studies import jobs
 from rapid.cli.workers import pool
 from rapid.errors import RapidError
-from rapid.simulation.swarm import Outcome, never_occurred, run_seed
+from rapid.simulation.outcome import Outcome
+from rapid.simulation.worlds import never_occurred, run_seed
 
 TWICE = 20
 """One seed of this many runs twice, the second time under another PYTHONHASHSEED: the same must happen."""
@@ -129,7 +130,7 @@ def _elsewhere(numbers: list[int], processes: int) -> Iterator[tuple[int, str]]:
     running = []
     for share in shares:
         program = (
-            "import signal; from rapid.simulation.swarm import run_seed\n"
+            "import signal; from rapid.simulation.worlds import run_seed\n"
             "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
             f"for seed in {share}: print(seed, run_seed(seed).hash)"
         )

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from random import Random
 
 from rapid.overlay.member import Endpoint
 from rapid.protocol.messages import Facts, Message
 from rapid.protocol.node import Node
 from rapid.protocol.outputs import Event, Evicted, JoinFailed
 from rapid.settings import Settings
-from rapid.simulation.errors import InvariantViolation
 from rapid.simulation.links import BLACK_HOLE, HEALTHY, LAN, Flap, Link, LongTail, Uniform
 from rapid.simulation.process import Life
+from rapid.simulation.promises import unsettled
+from rapid.simulation.random_world import CALM, RandomWorld
 from rapid.simulation.world import ANY, World
-
-CALM = 240.0
-"""Virtual seconds after the last fault in which all live members must agree."""
 
 PATHS = (
     "fast decisions", "classic decisions", "told decisions", "classic rounds", "second classic rounds",
@@ -29,33 +24,20 @@ PATHS = (
     "cuts caught up", "joins from a held address", "joins refused", "late facts", "Evicted", "Left",
     "QuorumLost", "QuorumRestored", "fresh beginnings proposed", "unstable subjects expired",
     "node ids renewed", "seeds probed", "other clusters met", "merges", "snapshots installed",
+    "connections not opened", "health checks", "messages injected",
 )  # fmt: skip
 """What the protocol must have done somewhere in a large run, besides every fault."""
 
 
-@dataclass
-class Outcome:
-    """How one seed went. ``problem`` is None when every promise was kept."""
-
-    seed: int
-    hash: str
-    events: int
-    stats: Counter[str]
-    faults: Counter[str]
-    problem: str | None = None
-    trace: list[str] = field(default_factory=list)
-
-
-class Swarm:
+class Swarm(RandomWorld):
     """One seed's world: some of the faults, for a while, then calm.
 
     Safety is checked throughout, liveness in the calm. Evicted processes are started anew, and so
     are those that could not join in time: what a supervisor does.
     """
 
-    def __init__(self, seed: int, *, make_node: Callable[..., Node] = Node, canary: bool = False) -> None:
-        self.seed = seed
-        self.rng = rng = Random(f"{seed}/swarm")
+    def prepare(self, make_node: Callable[..., Node], canary: bool) -> None:
+        rng = self.rng
         # with L above a third of K the loss of few observers keeps a crash below L: it is noise then
         k = rng.randint(4, 10)
         settings = rng.choice((
@@ -68,12 +50,16 @@ class Swarm:
         quick = settings.probe_timeout < 0.5
         latency = LAN if quick else rng.choice((LAN, LAN, Uniform(0.0, 0.2), LongTail(0.001, 0.05)))
         self.world = World(
-            seed, settings, latency=latency, rejoin=rng.random() < 0.7, make_node=make_node, canary=canary
+            self.seed,
+            settings,
+            latency=latency,
+            rejoin=rng.random() < 0.7,
+            make_node=make_node,
+            canary=canary,
         )
         self.size = rng.choice((rng.randint(3, 8), rng.randint(3, 12), rng.randint(9, 30)))
         self.merging = False
         self.members = self.populate()
-        self.faults: Counter[str] = Counter()
         self.second_rounds = 0
         self.ambush: tuple[str, Callable[[Endpoint], None]] | None = None
         self._leaving: dict[Life, None] = {}
@@ -81,17 +67,8 @@ class Swarm:
         self.world.subscribe(self._supervise)
         self.world.watch(self._watch)
 
-    def run(self) -> Outcome:
-        problem, trace = None, list[str]()
-        world = self.world
-        try:
-            self._course()
-        except InvariantViolation as violation:
-            problem, trace = str(violation), violation.trace
-        stats = world.stats()
-        stats["second classic rounds"] += self.second_rounds
-        world.trace.mix(*(stats[name] for name in sorted(stats)))
-        return Outcome(self.seed, world.trace.hash, world.events, stats, self.faults, problem, trace)
+    def counted(self) -> Counter[str]:
+        return Counter({"second classic rounds": self.second_rounds})
 
     def populate(self) -> list[Endpoint]:
         """Addresses that find each other in one of several ways.
@@ -115,7 +92,7 @@ class Swarm:
 
     # -- the course of one world
 
-    def _course(self) -> None:
+    def course(self) -> None:
         rng, world = self.rng, self.world
         world.start(over=rng.choice((0.0, 0.5, 5.0)))
         if rng.random() < 0.8:
@@ -123,8 +100,7 @@ class Swarm:
         faults = rng.sample(list(FAULTS), rng.randint(1, 5))
         for _ in range(rng.randint(1, 8)):
             name = rng.choice(faults)
-            self.faults[name] += 1
-            world.trace.add(world.now, "fault", name)
+            self.befall(name)
             FAULTS[name](self)
             world.run(rng.choice((0.0, rng.random(), rng.uniform(0.0, 8.0), rng.uniform(0.0, 30.0))))
         self._calm()
@@ -136,9 +112,18 @@ class Swarm:
         world.heal()
         world.slow(ANY, 0.0)
         for place in world.places:
-            if place.life is None and place.endpoint not in self._misfits:
+            if place.life is None and place.endpoint not in self._misfits and self.returns():
                 world.restart(place.endpoint, after=rng.random())
-        self._agree()
+        if not world.run_until(world.agreed, CALM):
+            # no majority may be left of a view: then nothing can change, but all who are left must know
+            if problem := unsettled(world):
+                world.violated("liveness", f"after {CALM} s of calm: {problem}; {world.standing()}")
+            world.counts["clusters without a quorum"] += 1
+        self.settle()
+
+    def returns(self) -> bool:
+        """Whether the next one that crashed is started again for the calm."""
+        return True
 
     def _supervise(self, endpoint: Endpoint, event: Event) -> None:
         if isinstance(event, JoinFailed) and endpoint not in self._misfits:
@@ -278,6 +263,20 @@ class Swarm:
         return Flap(self.rng.uniform(0.1, 20.0), self.rng.uniform(0.1, 20.0), self.world.now)
 
 
+class Reduced(Swarm):
+    """What crashed stays down for good, or half of it does: the others must agree without it."""
+
+    def prepare(self, make_node: Callable[..., Node], canary: bool) -> None:
+        super().prepare(make_node, canary)
+        self.share = self.rng.choice((0.0, 0.5))
+
+    def returns(self) -> bool:
+        if self.rng.random() < self.share:
+            return True
+        self.befall("stays down")
+        return False
+
+
 SAID: dict[str, Callable[[Facts], bool]] = {
     "vote": lambda facts: bool(facts.votes),
     "prepare": lambda facts: bool(facts.prepares),
@@ -315,30 +314,3 @@ FAULTS: dict[str, Callable[[Swarm], None]] = {
     "partition at a step": lambda s: s.lie_in_wait(s.split),
 }
 """By name, each something that a world may suffer. The swarm takes care that a quorum outlives it."""
-
-
-def run_seed(seed: int, *, make_node: Callable[..., Node] = Node, canary: bool = False) -> Outcome:
-    """One world from beginning to end."""
-    with _collected_at_the_end():
-        return Swarm(seed, make_node=make_node, canary=canary).run()
-
-
-@contextmanager
-def _collected_at_the_end() -> Iterator[None]:
-    """A world is small and nearly all of it lives to its end: looking for garbage meanwhile finds little.
-
-    What is young then is the world, so that alone is looked through.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.collect(0)
-        if enabled:
-            gc.enable()
-
-
-def never_occurred(stats: Counter[str], faults: Counter[str]) -> list[str]:
-    """The faults and paths of the protocol that a whole run did not meet once."""
-    return [name for name in FAULTS if not faults[name]] + [path for path in PATHS if not stats[path]]

@@ -14,7 +14,7 @@ from rapid.overlay.member import Member, NodeId
 from rapid.protocol.messages import Facts
 from rapid.protocol.outputs import Installed
 from rapid.simulation import InvariantViolation, Life, World, state_size
-from rapid.simulation.swarm import run_seed
+from rapid.simulation.worlds import run_seed
 
 ONE, OTHER = CutDigest(b"1" * 16), CutDigest(b"2" * 16)
 

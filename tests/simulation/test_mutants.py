@@ -17,7 +17,8 @@ from rapid.protocol.messages import Facts, Leaving
 from rapid.settings import Settings
 from rapid.simulation import ANY, InvariantViolation, Link, World, state_size
 from rapid.simulation.scenarios import coordinator_crash, expect_no_change, formed, rack_loss, version
-from rapid.simulation.swarm import run_seed
+from rapid.simulation.swarm import Swarm
+from rapid.simulation.worlds import run_seed
 from tests.protocol import test_agreement as agreement
 from tests.protocol import test_joining as joining
 from tests.protocol import test_regressions as regressions
@@ -259,8 +260,8 @@ def test_a_planted_bug_is_found_by_a_random_world(mutant: Mutant, by: str, first
     for seed in (first, *range(BUDGET)):
         with pytest.MonkeyPatch.context() as plant:
             mutant(plant)
-            problem = run_seed(seed).problem
-        if problem is not None and re.search(by, problem) and run_seed(seed).problem is None:
+            problem = Swarm(seed).run().problem
+        if problem is not None and re.search(by, problem) and Swarm(seed).run().problem is None:
             return
     raise AssertionError(f"{mutant.__name__} survived {BUDGET} worlds")
 

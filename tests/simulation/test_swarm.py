@@ -8,7 +8,8 @@ from collections import Counter
 import pytest
 
 from rapid.cli import simulate
-from rapid.simulation.swarm import FAULTS, PATHS, never_occurred, run_seed
+from rapid.simulation.swarm import PATHS, Swarm
+from rapid.simulation.worlds import OCCURRENCES, never_occurred, run_seed
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -19,12 +20,12 @@ def parsed(*arguments: str) -> argparse.Namespace:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_seed_keeps_every_promise(seed: int) -> None:
-    assert run_seed(seed).problem is None
+    assert Swarm(seed).run().problem is None
 
 
 @pytest.mark.parametrize("seed", [9, 41, 58, 116, 130, 157, 177, 187, 222, 280, 384, 840, 980, 6206, 53234])
 def test_seeds_that_broke_a_promise(seed: int) -> None:
-    assert run_seed(seed).problem is None
+    assert Swarm(seed).run().problem is None
 
 
 def test_a_seed_runs_the_same_again() -> None:
@@ -68,5 +69,5 @@ def test_a_study_refuses_the_options_of_random_worlds(
 
 
 def test_what_never_occurred_is_named() -> None:
-    assert never_occurred(Counter(), Counter()) == [*FAULTS, *PATHS]
-    assert never_occurred(Counter(PATHS), Counter(list(FAULTS))) == []
+    assert never_occurred(Counter(), Counter()) == [*OCCURRENCES, *PATHS]
+    assert never_occurred(Counter(PATHS), Counter(list(OCCURRENCES))) == []

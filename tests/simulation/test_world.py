@@ -289,7 +289,7 @@ def test_the_same_seed_gives_the_same_events() -> None:
 
 def test_events_do_not_depend_on_the_hash_seed() -> None:
     program = (
-        "from rapid.simulation.swarm import run_seed; print([run_seed(seed).hash for seed in (21, 22)])"
+        "from rapid.simulation.worlds import run_seed; print([run_seed(seed).hash for seed in (21, 22)])"
     )
     hashes = {
         subprocess.run(
