@@ -34,8 +34,6 @@ from rapid.protocol.history import History
 from rapid.protocol.joining import Joining
 from rapid.protocol.messages import ConfigurationRequest, Facts, Leaving, Message, Probe
 from rapid.protocol.node import Node
-from rapid.protocol.outbox import Outbox
-from rapid.protocol.outputs import Event, QuorumRestored
 from rapid.protocol.reception import Reception
 from tests.consensus import mutants as instances
 
@@ -147,16 +145,6 @@ def failures_never_forgotten(plant: pytest.MonkeyPatch) -> None:
         return NeverForgets
 
     plant.setattr(nodes, "Windowed", describe)
-
-
-def one_report_is_enough(plant: pytest.MonkeyPatch) -> None:
-    """One observer alone has a member removed, on as many rings as it holds."""
-
-    def always(*args: object) -> bool:
-        return True
-
-    plant.setattr(CutDetector, "corroborated", always)
-    plant.setattr(CutDetector, "_stands", always)
 
 
 def no_reinforcement(plant: pytest.MonkeyPatch) -> None:
@@ -333,20 +321,6 @@ def departed_are_remembered(plant: pytest.MonkeyPatch) -> None:
         departed.update(removal.node_id for removal in (cut.removed if cut is not None else ()))
 
     plant.setattr(CatchUp, "installed", installed)
-
-
-# -- what applications are told
-
-
-def quorum_never_restored(plant: pytest.MonkeyPatch) -> None:
-    """That the quorum is lost is never taken back."""
-    real = Outbox.notify
-
-    def notify(outbox: Outbox, event: Event) -> None:
-        if not isinstance(event, QuorumRestored):
-            real(outbox, event)
-
-    plant.setattr(Outbox, "notify", notify)
 
 
 # -- joining, founding, leaving

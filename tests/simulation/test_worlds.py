@@ -20,7 +20,7 @@ from rapid.simulation.recycled import Recycled
 from rapid.simulation.swarm import Reduced, Swarm
 from rapid.simulation.worlds import TURNS, kind_of, run_seed
 
-from . import mutants
+from . import world_mutants as mutants
 from .mutants import Mutant
 
 KINDS = [OneFaulty, OldFaults, Merging, Forcing, LeftBehind, Recycled, Intruder, Reduced]
@@ -32,7 +32,14 @@ HOLD: list[tuple[type[RandomWorld], int]] = [
     (LeftBehind, 4), (LeftBehind, 10), (Recycled, 0), (Recycled, 1), (Reduced, 0), (Reduced, 2),
 ]  # fmt: skip
 PLANTED: list[tuple[Mutant, type[RandomWorld], str, int]] = [
-    (mutants.one_report_is_enough, OneFaulty, "stability", 0),
+    (mutants.one_report_is_enough, OneFaulty, "stability: .* no fault in it", 0),
+    (mutants.inferred_is_a_witness, OneFaulty, "stability: .* no fault in it", 10),
+    (mutants.reports_are_never_withdrawn, OldFaults, "stability: .* no fault in it", 3),
+    (mutants.merge_gives_up_first, Merging, "in no view, nobody can let it in", 4),
+    (mutants.sizes_of_views_are_compared, Merging, "1 clusters with a quorum, 1 without one", 4),
+    (mutants.seeds_are_looked_up_once, LeftBehind, "in no view, though it knows members of one", 0),
+    (mutants.an_evicted_process_cannot_be_forced, LeftBehind, "force: .* in vain", 5),
+    (mutants.waits_in_silence, LeftBehind, "its application is told nothing", 3),
     (mutants.quorum_never_restored, Swarm, "never told that the quorum is restored", 2),
 ]
 """With a world that shows it at present: others are looked at only if that fails to."""
