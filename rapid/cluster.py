@@ -290,9 +290,13 @@ class Cluster:
         """Go on, as a new cluster, with those members that this one reaches; returns its first view.
 
         For an operator, when the majority is gone for good: never do it while the others may live on
-        elsewhere, since there would be two clusters then. The version goes on, the cluster id is new.
-        A member that was evicted goes on alone, and others that wait as it does join it.
-        Raises :class:`QuorumError` while a quorum answers, or a member of any cluster answers an evicted one;
+        elsewhere, since there would be two clusters until the two sides reach each other again; the
+        others are evicted then, and join the new one. It asks for four ``settings.probe_timeout``. The
+        version goes on, the cluster id is new. A member that was evicted goes on alone, and others that
+        wait as it does join it.
+
+        Raises :class:`QuorumError` while a quorum answers, when this member has to catch up first, and
+        when a member of any cluster answers an evicted one;
         :class:`StateError` when this is no member or is closed meanwhile. Nothing has changed then.
         """
         return await asyncio.wrap_future(self._running().force_new_cluster())

@@ -125,10 +125,16 @@ class CutDetector:
         self._restless: list[Tally] = []
         self._reported: dict[Endpoint, int] = {}
         """On how many rings a member was reported as failed, by others' words and not by inference."""
+        self._joiners: dict[Endpoint, None] = {}
+        """Addresses at which members have let somebody in."""
         self._changed = False
         self._proposal: Cut | None = None
         self.implicit = 0
         """Ring reports that were inferred instead of received."""
+
+    def expects(self, endpoint: Endpoint) -> bool:
+        """Whether a joiner at this address was reported."""
+        return endpoint in self._joiners
 
     def knows(self, alert: Alert) -> bool:
         """Whether this alert counts, and nothing of it is new: so it is with most that arrive."""
@@ -181,6 +187,7 @@ class CutDetector:
             subject = alert.subject
             if up:
                 self._room -= footprint.of_joiner(subject)
+                self._joiners[subject.endpoint] = None
             elif subject.metadata:
                 subject = Member(*process)
             tally = self._tallies[process] = Tally(subject, up, self._watchers(subject.endpoint, up))

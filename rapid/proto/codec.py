@@ -65,14 +65,16 @@ class Encoder:
         self._message: Message | None = None
         self._encoded = b""
         self._configuration: Configuration | None = None
+        self._formerly: tuple[ClusterId, ...] = ()
         self._snapshot = b""
 
     def encode(self, message: Message) -> bytes:
         """The bytes of one message; ValueError when a field does not fit the wire."""
         if isinstance(message, Snapshot):
-            if message.configuration is not self._configuration:
+            known = message.configuration is self._configuration and message.formerly == self._formerly
+            if not known:
                 self._snapshot = _serialized(message)
-                self._configuration = message.configuration
+                self._configuration, self._formerly = message.configuration, message.formerly
             return self._snapshot
         if message is not self._message:
             self._encoded = _serialized(message)
@@ -393,12 +395,12 @@ def _pack_configuration(configuration: Configuration) -> pb.Snapshot:
 
 
 def _unpack_snapshot(raw: pb.Snapshot, sender: Endpoint) -> Snapshot:
+    return Snapshot(sender, _unpack_configuration(raw), _unpack_formerly(raw))
+
+
+def _unpack_formerly(raw: pb.Snapshot) -> tuple[ClusterId, ...]:
     formerly = bounded(raw.formerly, FORMERLY_LIMIT)
-    return Snapshot(
-        sender,
-        _unpack_configuration(raw),
-        tuple(read_identifier(ClusterId, cluster_id) for cluster_id in formerly),
-    )
+    return tuple(read_identifier(ClusterId, cluster_id) for cluster_id in formerly)
 
 
 def _unpack_configuration(raw: pb.Snapshot) -> Configuration:
@@ -417,11 +419,9 @@ def _unpack_configuration(raw: pb.Snapshot) -> Configuration:
 
 
 def _pack_refounded(message: Refounded) -> pb.Refounded:
-    return pb.Refounded(
-        cluster_id=message.cluster_id,
-        version=message.version,
-        configuration=_pack_configuration(message.configuration),
-    )
+    configuration = _pack_configuration(message.configuration)
+    configuration.formerly.extend(message.formerly)
+    return pb.Refounded(cluster_id=message.cluster_id, version=message.version, configuration=configuration)
 
 
 def _unpack_refounded(raw: pb.Refounded, sender: Endpoint) -> Refounded:
@@ -430,6 +430,7 @@ def _unpack_refounded(raw: pb.Refounded, sender: Endpoint) -> Refounded:
         read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
         _unpack_configuration(raw.configuration),
+        _unpack_formerly(raw.configuration),
     )
 
 

@@ -55,7 +55,8 @@ RANKS_LIMIT = 1024
 STATEMENTS_LIMIT = 1 << 16
 """Promises or votes in one message: one for a rank and a value."""
 RING_LIMIT = 32
-VERSION_LIMIT = 1 << 63
+VERSION_LIMIT = 1 << 62
+"""Of views: a field holds twice as many, so each one that is taken has a successor that can be said."""
 VOTERS_LIMIT = MEMBERS_LIMIT // 8
 """Bytes of a bitmap of voters."""
 DETAIL_LIMIT = 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import inf
 
 from rapid.consensus.facts import Promise, Vote
 from rapid.overlay import footprint
@@ -21,7 +22,9 @@ FUTURE_LIMIT = 256
 FUTURE_ROOM = 32 * 1024 * 1024
 """Bytes for these."""
 STRANGERS = 64
-"""Peers outside the view that are asked before the first of them may be asked again."""
+"""Peers outside the view that are asked before the first of them may be asked again; as many are answered."""
+REQUESTS = 256
+"""Peers of which an answer is waited for."""
 CUTS_LIMIT = 1024
 CUTS_ROOM = 32 * 1024 * 1024
 """Bytes of cuts that go in one answer, if more than one does: the rest is asked for again."""
@@ -46,6 +49,10 @@ class CatchUp:
         self._asked_at: dict[Endpoint, float] = {}
         self._strangers: dict[Endpoint, float] = {}
         """Who was asked lately, within the view and outside; in the order of time."""
+        self._requested: dict[Endpoint, float] = {}
+        """When a peer was last sent a request, in the order of time; kept for longer than a view."""
+        self._answered: dict[Endpoint, float] = {}
+        """When a peer outside the view was last answered, in the order of time."""
         self._unequal: dict[Endpoint, tuple[int, int]] = {}
 
     def installed(self, before: Configuration | None, cut: Cut | None) -> None:
@@ -72,8 +79,16 @@ class CatchUp:
             self._outbox.stats["dropped:catch-up requests"] += 1
             return
         asked[peer] = now
+        self._requested.pop(peer, None)
+        self._requested[peer] = now
+        if len(self._requested) > REQUESTS:
+            del self._requested[next(iter(self._requested))]
         self._outbox.stats["catch-up requests"] += 1
         self._outbox.send(peer, ConfigurationRequest(self._me, mine.cluster_id, mine.version, node_id))
+
+    def asked_lately(self, peer: Endpoint, now: float) -> bool:
+        """Whether an answer of this peer may be on its way: all of a configuration takes its time."""
+        return self._requested.get(peer, -inf) + self._settings.join_timeout > now
 
     def keep(self, facts: Facts) -> None:
         """These are for a later epoch."""
@@ -92,19 +107,37 @@ class CatchUp:
 
     # -- ahead
 
-    def answer(self, request: ConfigurationRequest, mine: Configuration, token: Hashable | None) -> None:
-        """Send the cuts that the peer missed, or all of the configuration."""
+    def answer(
+        self, request: ConfigurationRequest, mine: Configuration, token: Hashable | None, now: float
+    ) -> None:
+        """Send the cuts that the peer missed, or all of the configuration.
+
+        Who is no member may have been one, so it is answered, too, but not many at a time.
+        """
         if request.cluster_id != mine.cluster_id:
             self._outbox.reject("request for another cluster", request.sender)
         elif request.have is not None and request.have > mine.version:
             self._outbox.reject("request of one who is ahead", request.sender)
         elif request.have is None or request.have < mine.version:
+            if request.sender not in mine and not self._turn_of(request.sender, now):
+                self._outbox.stats["dropped:configuration requests"] += 1
+                return
             cuts = None if request.have is None else self._history.since(request.have)
             if cuts is None or request.have is None:
                 self._outbox.answer(token, request.sender, Snapshot(self._me, mine, self._lineage.ids))
             else:
                 missed = Cuts(self._me, mine.cluster_id, request.have, _first(cuts))
                 self._outbox.answer(token, request.sender, missed)
+
+    def _turn_of(self, peer: Endpoint, now: float) -> bool:
+        """Whether a peer outside the view is answered now."""
+        answered, pause = self._answered, self._settings.probe_retry
+        while (first := next(iter(answered), None)) is not None and answered[first] + pause <= now:
+            del answered[first]
+        if peer in answered or len(answered) >= STRANGERS:
+            return False
+        answered[peer] = now
+        return True
 
     # -- level
 

@@ -22,6 +22,10 @@ from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import Discover
 from rapid.settings import Settings
 
+ATTEMPT_LIMIT = (1 << 32) - 1
+"""The highest number of a try that can be said; after it comes 1 again."""
+NAMED = 256
+"""Members that a seed or a member has named, who may answer."""
 HEARD_OF = 3
 """Members of a cluster that probed this address, asked besides the seeds."""
 MEMORY = 10
@@ -76,6 +80,8 @@ class Joining:
         self._mine = {member.endpoint: None}
         """The addresses by which this process is known to reach itself."""
         self._heard_of: dict[Endpoint, None] = {}
+        self._named: dict[Endpoint, None] = {}
+        """Those that have answered this process, and whom they have named."""
         self._waiting: list[Endpoint] = []
         self._asked: dict[int, tuple[Endpoint, float]] = {}
         self._attempt = 0
@@ -147,6 +153,26 @@ class Joining:
             self._observed_until = min(self._observed_until, now)
             self._go_on(now)
 
+    @property
+    def cluster_id(self) -> ClusterId | None:
+        """The cluster whose observers were asked last."""
+        return self._known[0] if self._known is not None else None
+
+    @property
+    def version(self) -> int:
+        """The version whose observers were asked last; 0 for none."""
+        return self._known[1] if self._known is not None else 0
+
+    def expects(self, sender: Endpoint) -> bool:
+        """Whether this process has asked for an answer of this one, or was told to."""
+        return (
+            sender in self._named
+            or sender in self._seeds
+            or sender in self._next_seeds
+            or sender in self._heard_of
+            or any(sender == asked for asked, _ in self._asked.values())
+        )
+
     def probed(self, sender: Endpoint, cluster_id: ClusterId | None, size: int, now: float) -> None:
         """A member of a cluster knows this address: it is a way in, too."""
         if cluster_id is None or not size or sender in self._seeds or sender in self._heard_of:
@@ -173,6 +199,11 @@ class Joining:
     def replied(self, reply: JoinReply, now: float) -> None:
         """A seed or an observer answered."""
         asked = self._asked.pop(reply.attempt, None)
+        if asked is None and not self.expects(reply.sender):
+            self._outbox.reject("reply nobody asked for", reply.sender)
+            return
+        if reply.node_id != self._member.node_id:
+            self._name(reply.sender, *reply.observers, *reply.holders)
         if reply.cluster_id is not None:
             self._cluster_until = now + MEMORY * self._settings.join_attempt
         if reply.node_id == self._member.node_id:
@@ -224,12 +255,20 @@ class Joining:
 
     # -- inside
 
+    def _name(self, *members: Endpoint) -> None:
+        for member in members:
+            self._named.pop(member, None)
+            self._named[member] = None
+        while len(self._named) > NAMED:
+            del self._named[next(iter(self._named))]
+
     def _welcomed(self, reply: JoinReply, cluster_id: ClusterId, now: float) -> None:
         """Ask the observers of this version, if they were not asked already."""
         version = reply.version
         if self._known is not None:
             known_id, known = self._known
-            if known_id == cluster_id and version <= known and now < self._observed_until:
+            # of two clusters that would let it in the first one has its time: it may have done so already
+            if now < self._observed_until and (known_id != cluster_id or version <= known):
                 return
             if known_id != cluster_id or not known - 1 <= version <= known + 1:
                 # between the two this process may have been let in and removed
@@ -255,7 +294,7 @@ class Joining:
 
     def _ask(self, seed: Endpoint, now: float) -> None:
         settings, member = self._settings, self._member
-        self._attempt += 1
+        self._attempt = self._attempt % ATTEMPT_LIMIT + 1
         self._asked[self._attempt] = (seed, now + settings.join_attempt)
         founding = self._founding is not None and now >= self._cluster_until and self._founding.aspires(now)
         self._outbox.send(

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from rapid.overlay.member import ClusterId
 
 FORMERLY_LIMIT = 16
-"""Cluster ids that are remembered: a cluster is forced seldom, and the oldest of its processes go first."""
+"""Cluster ids that one continues: a cluster is forced seldom, and the oldest of its processes go first."""
+REPLACED_LIMIT = 64
+"""Cluster ids that are known to be replaced, these among them."""
 
 
 class Lineage:
@@ -31,13 +33,41 @@ class Lineage:
         """This member's cluster was forced: it continues the one of this id."""
         self.enter((*self.ids, replaced))
 
+    def follow(self, mine: ClusterId, ids: Iterable[ClusterId]) -> None:
+        """Go over from the cluster ``mine`` to the one that replaces it and continues ``ids``."""
+        self._remember((*self.ids, mine))
+        self.enter(ids)
+
     def replaced(self, cluster_id: ClusterId) -> bool:
         """Whether this cluster is known to have been replaced."""
         return cluster_id in self._replaced
+
+    def yields_to(self, mine: ClusterId, theirs: ClusterId, ids: tuple[ClusterId, ...]) -> bool | None:
+        """Whether the cluster ``theirs``, which continues ``ids``, replaces the member's own, ``mine``.
+
+        None when it is the same one, or when the two have nothing to do with each other. Where two
+        operators have forced a new cluster each out of the same one, that with the lower id replaces
+        the other, whatever either of them was continued by later. So all who compare any two of the
+        clusters that have come from one agree.
+        """
+        if mine == theirs:
+            return None
+        ours, others = (*self.ids, mine), (*ids, theirs)
+        common = next((cluster_id for cluster_id in reversed(ours) if cluster_id in others), None)
+        if common is None:
+            return None
+        at, there = ours.index(common) + 1, others.index(common) + 1
+        if at == len(ours):
+            return True
+        return there < len(others) and others[there] < ours[at]
+
+    def prevailed(self, theirs: ClusterId) -> None:
+        """The cluster ``theirs`` was compared with the member's own, which replaces it."""
+        self._remember((theirs,))
 
     def _remember(self, ids: Iterable[ClusterId]) -> None:
         for cluster_id in ids:
             self._replaced.pop(cluster_id, None)
             self._replaced[cluster_id] = None
-        while len(self._replaced) > FORMERLY_LIMIT:
+        while len(self._replaced) > REPLACED_LIMIT:
             del self._replaced[next(iter(self._replaced))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any, NamedTuple
 
 from rapid.consensus.facts import Accept, Prepare, Promise, Vote
 from rapid.detection.alert import Alert, Ground
@@ -221,12 +222,17 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Refounded:
-    """An operator's word: what is left of version ``version`` goes on as this new cluster."""
+    """An operator has replaced the cluster ``cluster_id``, as of ``version``, by that of ``configuration``.
+
+    The configuration is the newest that the sender knows. ``formerly``: the clusters that the replaced one
+    had continued itself.
+    """
 
     sender: Endpoint
     cluster_id: ClusterId
     version: int
     configuration: Configuration
+    formerly: tuple[ClusterId, ...] = ()
 
 
 Message = (
@@ -246,3 +252,36 @@ Message = (
     | Snapshot
     | Refounded
 )
+
+
+class Header(NamedTuple):
+    """What can be known of a message without its body: enough to tell whether it is taken at all.
+
+    ``cluster_id`` and ``version`` are the message's own; of a :class:`Snapshot` the configuration's, of a
+    :class:`Refounded` those of the cluster that was replaced; None and 0 where there are none. ``k`` is the
+    number of rings of a configuration in the message.
+    """
+
+    kind: type[Any]
+    sender: Endpoint
+    cluster_id: ClusterId | None = None
+    version: int = 0
+    k: int | None = None
+
+
+def header_of(message: Message) -> Header:
+    """The header of a message that is here already."""
+    kind, sender = type(message), message.sender
+    match message:
+        case Snapshot(_, configuration):
+            return Header(kind, sender, configuration.cluster_id, configuration.version, configuration.k)
+        case Refounded(_, cluster_id, version, configuration):
+            return Header(kind, sender, cluster_id, version, configuration.k)
+        case ConfigurationRequest():
+            return Header(kind, sender, message.cluster_id, message.have or 0)
+        case JoinRequest():
+            return Header(kind, sender, message.expect, 0, message.k)
+        case Unreached() | Restarted():
+            return Header(kind, sender)
+        case _:
+            return Header(kind, sender, message.cluster_id, message.version)

@@ -17,6 +17,8 @@ from rapid.errors import StateError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
+from rapid.protocol import acceptance
+from rapid.protocol.acceptance import Acquaintances, Situation
 from rapid.protocol.catch_up import CatchUp
 from rapid.protocol.convalescence import Convalescence
 from rapid.protocol.departure import Departure
@@ -31,6 +33,7 @@ from rapid.protocol.messages import (
     Cuts,
     Decided,
     Facts,
+    Header,
     JoinReply,
     JoinRequest,
     Leaving,
@@ -43,6 +46,7 @@ from rapid.protocol.messages import (
     Snapshot,
     Standing,
     Unreached,
+    header_of,
 )
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import (
@@ -62,7 +66,7 @@ from rapid.protocol.outputs import (
 )
 from rapid.protocol.outreach import Outreach, Sighting
 from rapid.protocol.reception import Reception
-from rapid.protocol.refounding import Refounding
+from rapid.protocol.refounding import LeftBehind, Notices, Refounding
 from rapid.protocol.waiting import Waiting
 from rapid.settings import Settings, require_consistent
 
@@ -136,12 +140,16 @@ class Node:
         """Of an evicted process: who was in its last view."""
         self._departure: Departure | None = None
         self._refounding: Refounding | None = None
-        self._refounded: Refounded | None = None
+        self._acquaintances = Acquaintances()
+        self._lineage = Lineage()
+        self._replaced_version = 0
+        """Of the cluster that the present one replaced, when that was; 0 where it is not known."""
+        self._left_behind = LeftBehind(settings, rng)
+        self._notices = Notices(settings)
         self._done = False
         self._quorum_lost = False
         self._backoff = settings.join_retry
         self._member_since = -inf
-        self._lineage = Lineage()
         self._catch_up = CatchUp(me, settings, self._outbox, self._lineage)
         self._lag = Lag(settings.probe_timeout)
         self._monitor = Monitor(
@@ -246,15 +254,18 @@ class Node:
             self._outbox.notify(RefoundingRefused(reason))
         elif self._refounding is None:
             self._refounding = Refounding(self.member, epoch.configuration, self.settings, now)
-            for member in epoch.configuration.members:
-                if member.endpoint != self._me:
-                    self._probe(member)
+            self._ask_or_refound(self._refounding)
         self._settle(now)
 
     def receive(self, message: Message, now: float, reply_to: Hashable | None = None) -> None:
         """A peer said something; ``reply_to`` is the transport's way back to it."""
         self._now = now
         if self._done and not isinstance(message, Probe | ConfigurationRequest):
+            return
+        reason = None if type(message) in acceptance.FROM_ANYONE else self.refusal(header_of(message))
+        if reason is not None:
+            self._refuse(message, reason)
+            self._settle(now)
             return
         match message:
             case Probe():
@@ -270,8 +281,7 @@ class Node:
             case ObserveRequest():
                 self._on_observe_request(message, reply_to)
             case JoinReply():
-                if (joining := self._joining_in(message.cluster_id)) is not None:
-                    joining.replied(message, now)
+                self._on_join_reply(message)
             case Admitted():
                 if (joining := self._joining_in(message.cluster_id)) is not None:
                     joining.admitted(message, now)
@@ -285,7 +295,7 @@ class Node:
                 if self.configuration is None:
                     self._outbox.reject("request for another cluster", message.sender)
                 else:
-                    self._catch_up.answer(message, self.configuration, reply_to)
+                    self._catch_up.answer(message, self.configuration, reply_to, now)
             case Cuts():
                 self._on_cuts(message)
             case Snapshot():
@@ -293,6 +303,17 @@ class Node:
             case Refounded():
                 self._on_refounded(message)
         self._settle(now)
+
+    def refusal(self, header: Header) -> str | None:
+        """Why a message with this header is not taken now, or None. Changes nothing.
+
+        :meth:`receive` asks first; a transport may ask before it reads the body.
+        """
+        situation = Situation(
+            self.settings.k, self.configuration, self._epoch, self._any_joining, self._catch_up,
+            self._is_known, self._now,
+        )  # fmt: skip
+        return acceptance.refusal(header, situation)
 
     def send_failed(self, endpoint: Endpoint, now: float, *, refused: bool) -> None:
         """The connection to this address failed; ``refused``: the host itself said so."""
@@ -334,7 +355,10 @@ class Node:
         if self._departure is not None and now >= self._departure.due:
             self._finish(Left(agreed=self._departure.agreed))
         if self._refounding is not None and now >= self._refounding.due:
-            self._refound(self._refounding)
+            self._ask_or_refound(self._refounding)
+        if now >= self._left_behind.due and self.configuration is not None:
+            for endpoint in self._left_behind.wake(self.configuration.size, now):
+                self._probe_unplaced(endpoint)
         if self._alone is not None and now >= self._alone.due:
             self._ask_or_found(self._alone)
         if self._waiting is not None and now >= self._waiting.due:
@@ -358,6 +382,8 @@ class Node:
             due = min(due, self._departure.due)
         if self._refounding is not None:
             due = min(due, self._refounding.due)
+        if (other := self._left_behind.due) < due:
+            due = other
         if self._alone is not None:
             due = min(due, self._alone.due)
         if self._waiting is not None:
@@ -410,6 +436,7 @@ class Node:
         self._convalescence = None
         self._departure = None
         self._waiting = None
+        self._left_behind.close()
         self._stop()
         self._outbox.notify(event)
 
@@ -607,6 +634,7 @@ class Node:
 
     def _install(self, configuration: Configuration, cut: Cut | None) -> None:
         before, self.configuration = self.configuration, configuration
+        self._acquaintances.installed(before, configuration)
         if self._epoch is not None and before is not None:
             self._removed_with = before.endpoints
         self._catch_up.installed(before, cut)
@@ -658,7 +686,10 @@ class Node:
         for request, token in early:
             self._on_observe_request(request, token)
         for facts in self._catch_up.take_kept():
-            self._on_facts(facts)
+            if self._epoch is not None and facts.cluster_id == configuration.cluster_id:
+                self._on_facts(facts)
+        if self._refounding is not None:
+            self._ask_again(self._refounding, configuration)
 
     def _put_out(self, without_me: Configuration) -> None:
         """The cluster goes on without this member."""
@@ -707,6 +738,10 @@ class Node:
     def _probe_anyone(self, endpoint: Endpoint, sequence: int = 0) -> None:
         self._send(endpoint, Probe(self._me, ANYONE, sequence, *self._position()))
 
+    def _probe_unplaced(self, endpoint: Endpoint) -> None:
+        """Ask who is there where it is, without a word about this cluster, which may mean nothing to it."""
+        self._send(endpoint, Probe(self._me, ANYONE, 0, None, 0, 0))
+
     def _on_probe(self, probe: Probe, token: Hashable | None) -> None:
         merging = self._merging
         if merging is not None and merging.concerns(probe):
@@ -725,22 +760,21 @@ class Node:
             self._joining.probed(probe.sender, probe.cluster_id, probe.size, self._now)
         if self._alone is not None:
             self._alone.answered(probe.sender, probe.cluster_id, probe.size)
-        self._repeat_word(probe.sender, probe.cluster_id)
         self._compare(probe)
 
     def _on_ack(self, ack: ProbeAck) -> None:
         mine = self.configuration
         elsewhere = bool(ack.size) and mine is not None and ack.cluster_id != mine.cluster_id
-        if elsewhere and self._repeat_word(ack.sender, ack.cluster_id):
-            elsewhere = False
-        # who is a member of another cluster is none of this one, whatever its id
-        process = ANYONE if elsewhere else ack.node_id
-        self._monitor.answered(ack.sender, process, ack.sequence, self._now)
+        # who has not followed into this cluster yet is told again, and counts as silent until it has
+        if not elsewhere or not self._outdated(ack.sender, ack.cluster_id, ack.size):
+            # who is a member of another cluster is none of this one, whatever its id
+            process = ANYONE if elsewhere else ack.node_id
+            self._monitor.answered(ack.sender, process, ack.sequence, self._now)
         self._reception.answered(ack.sender, ack.node_id, self._now)
         if self._convalescence is not None:
             self._convalescence.answered(ack.sequence)
         if self._refounding is not None:
-            self._refounding.answered(ack.sender, ack.node_id)
+            self._refounding.answered(ack.sender, ack.node_id, ack.cluster_id, ack.version)
         if self._alone is not None:
             self._alone.answered(ack.sender, ack.cluster_id, ack.size)
         if self._compare(ack) and self._epoch is not None:
@@ -759,14 +793,40 @@ class Node:
         if mine is None or cluster_id is None:
             return False
         if cluster_id != mine.cluster_id:
-            if self._epoch is not None:
+            if self._outdated(peer, cluster_id, theirs.size):
+                self._announce_to(peer, cluster_id)
+            elif self._epoch is not None and (peer not in self._left_behind or peer in self._outreach.seeds):
                 sighting = Sighting(cluster_id, theirs.size, theirs.failing, theirs.quorum_lost)
                 self._meet(peer, sighting, self._epoch)
             return False
-        self._heard(version)
-        if version > mine.version and self._epoch is not None:
-            self._catch_up.ask(peer, mine, self.node_id, self._now)
+        if theirs.size:
+            self._left_behind.heard(peer)
+        if peer in mine:
+            self._heard(version)
+        if mine.version < version <= mine.version + acceptance.VERSIONS_AHEAD and self._epoch is not None:
+            self._ask(peer, mine, self._epoch)
         return version == mine.version
+
+    def _is_known(self, endpoint: Endpoint) -> bool:
+        return self._acquaintances.include(endpoint, self.configuration, self._outreach.seeds)
+
+    def _ask(self, peer: Endpoint, mine: Configuration, epoch: Epoch) -> None:
+        """Ask for what was missed: a peer that claims to be ahead, or a member where that is a stranger."""
+        if not self._is_known(peer) and not epoch.detector.expects(peer):
+            others = [endpoint for endpoint in mine.endpoints if endpoint != self._me]
+            if not others:
+                return
+            peer = self._rng.choice(others)
+        self._catch_up.ask(peer, mine, self.node_id, self._now)
+
+    def _refuse(self, message: Message, reason: str) -> None:
+        """It has no effect, but for telling a member of a replaced cluster what it has missed."""
+        if reason.startswith(acceptance.LATE):
+            self.stats[reason] += 1
+        else:
+            self._outbox.reject(reason, message.sender)
+        if isinstance(message, Facts) and self._lineage.replaced(message.cluster_id):
+            self._announce_to(message.sender, message.cluster_id)
 
     # -- facts
 
@@ -778,15 +838,13 @@ class Node:
             return
         if self._merging is not None and facts.cluster_id == self._merging.cluster_id:
             self._catch_up.keep(facts)  # the others may know this process as a member before it does
-        elif facts.cluster_id != configuration.cluster_id:
-            self._outbox.reject("facts of another cluster", facts.sender)
         elif facts.version > configuration.version:
             self._catch_up.keep(facts)
-            self._catch_up.ask(facts.sender, configuration, self.node_id, self._now)
+            self._ask(facts.sender, configuration, epoch)
         elif facts.version < configuration.version:
             self.stats["late facts"] += 1
         elif facts.sender not in configuration:
-            self._outbox.reject("facts of a non-member", facts.sender)
+            self._outbox.reject("facts of a non-member", facts.sender)  # it is about to be one, or was
         else:
             epoch.receive(facts, self._now)
             if facts.complete:
@@ -794,25 +852,19 @@ class Node:
 
     def _on_decided(self, decided: Decided) -> None:
         configuration, epoch = self.configuration, self._epoch
-        if configuration is None or decided.cluster_id != configuration.cluster_id:
-            self._outbox.reject("decision of another cluster", decided.sender)
-            return
+        assert configuration is not None, "others are refused"
         self._heard(decided.version + 1)
         if epoch is None or decided.version < configuration.version:
             return
         cut = decided.cut or epoch.bodies.get(decided.digest)
         if decided.version > configuration.version or cut is None:
-            self._catch_up.ask(decided.sender, configuration, self.node_id, self._now)
+            self._ask(decided.sender, configuration, epoch)
         elif cut.digest != decided.digest or not epoch.adopt(cut):
             self._outbox.reject("decision contradicts its digest", decided.sender)
 
     # -- catching up
 
     def _on_cuts(self, message: Cuts) -> None:
-        mine = self.configuration
-        if mine is None or message.cluster_id != mine.cluster_id:
-            self._outbox.reject("cuts of another cluster", message.sender)
-            return
         for at, cut in enumerate(message.cuts):
             epoch = self._epoch
             if epoch is None or message.version + at != epoch.configuration.version:
@@ -825,9 +877,7 @@ class Node:
 
     def _on_snapshot(self, message: Snapshot) -> None:
         theirs, mine = message.configuration, self.configuration
-        if theirs.k != self.settings.k:
-            self._outbox.reject("snapshot with another K", message.sender)
-        elif self._joining is not None:
+        if self._joining is not None:
             member = theirs.member(self._me)
             if member is None or member.node_id != self.node_id:
                 self._outbox.reject("snapshot without this member", message.sender)
@@ -836,9 +886,7 @@ class Node:
                 self._install(theirs, None)
         elif self._merging is not None and self._merging.lets_in(theirs):
             self._go_over(self._merging, theirs, message.formerly)
-        elif mine is None or self._epoch is None or theirs.cluster_id != mine.cluster_id:
-            self._outbox.reject("snapshot of another cluster", message.sender)
-        elif theirs.version > mine.version:
+        elif mine is not None and theirs.cluster_id == mine.cluster_id and theirs.version > mine.version:
             self.stats["snapshots installed"] += 1
             self._install(theirs, None)
             self._heard(theirs.version)
@@ -865,14 +913,26 @@ class Node:
         )
         self._outbox.answer(token, request.sender, reply)
 
+    def _on_join_reply(self, reply: JoinReply) -> None:
+        joining = self._joining_in(reply.cluster_id)
+        if joining is None:
+            return
+        if reply.cluster_id is not None and self._lineage.replaced(reply.cluster_id):
+            # its members do not know yet that it was: who joins it would be evicted with them
+            self.stats["welcomes of replaced clusters"] += 1
+            self._announce_to(reply.sender, reply.cluster_id)
+            reply = JoinReply(reply.sender, Standing.NOT_A_MEMBER, None, 0, attempt=reply.attempt)
+        joining.replied(reply, self._now)
+
     # -- leaving
 
     def _on_leaving(self, leaving: Leaving) -> None:
-        mine, epoch = self.configuration, self._epoch
-        member = mine.member(leaving.sender) if mine is not None else None
-        if mine is None or epoch is None or member is None or leaving.cluster_id != mine.cluster_id:
-            self._outbox.reject("departure of a non-member", leaving.sender)
-        elif member.node_id != leaving.node_id:
+        epoch = self._epoch
+        assert epoch is not None, "others are refused"
+        mine = epoch.configuration
+        member = mine.member(leaving.sender)
+        assert member is not None, "others are refused"
+        if member.node_id != leaving.node_id:
             self._outbox.reject("departure of an earlier process", leaving.sender)
         else:
             rings = ring_bits(mine.observers(leaving.sender), self._me)
@@ -881,53 +941,99 @@ class Node:
 
     # -- an operator's word
 
-    def _refound(self, refounding: Refounding) -> None:
-        """The members had time to answer: found the new cluster, or refuse to."""
+    def replaced(self, cluster_id: ClusterId) -> bool:
+        """Whether an operator has replaced the cluster of this id, as far as is known here."""
+        return self._lineage.replaced(cluster_id)
+
+    def _ask_or_refound(self, refounding: Refounding) -> None:
+        """Ask the members that have not answered; after a while found the new cluster, or refuse to."""
+        if not refounding.over(self._lag.at(self._now), self._now):
+            for member in refounding.ask(self._now):
+                self._probe(member)
+            return
         self._refounding = None
-        old, refusal = refounding.configuration, refounding.refusal()
-        if old is not self.configuration:
-            refusal = f"version {old.version} has given way to a new one: it is not needed any more"
-        if refusal is not None:
+        if (refusal := refounding.refusal()) is not None:
             self._outbox.notify(RefoundingRefused(refusal))
             return
-        successor = refounding.outcome(ClusterId(self._rng.randbytes(ClusterId.SIZE)))
-        word = Refounded(self._me, old.cluster_id, old.version, successor)
+        old, successor = (
+            refounding.configuration, refounding.outcome(ClusterId(self._rng.randbytes(ClusterId.SIZE)))
+        )  # fmt: skip
+        formerly = self._lineage.ids
+        self._lineage.extend(old.cluster_id)
+        self._replaced_version = old.version
+        self._left_behind.begin(self._me, old, successor, self._now, urgent=True)
+        word = Refounded(self._me, old.cluster_id, old.version, successor, formerly)
         for endpoint in successor.endpoints:
             if endpoint != self._me:
                 self._send(endpoint, word)
-        self._refounded = word
-        self._lineage.extend(old.cluster_id)
         self._install(successor, None)
 
-    def _repeat_word(self, peer: Endpoint, cluster_id: ClusterId | None) -> bool:
-        """Tell a peer that is still in the old cluster what it missed; whether it is."""
-        word = self._refounded
-        if word is None or cluster_id != word.cluster_id:
+    def _ask_again(self, refounding: Refounding, configuration: Configuration) -> None:
+        """There is a new configuration before the question is answered: its members are asked instead."""
+        self._refounding = refounding.again(configuration, self._now)
+        if self._refounding is None:
+            old = refounding.configuration
+            reason = f"version {old.version} has given way to a new one: it is not needed any more"
+            self._outbox.notify(RefoundingRefused(reason))
+
+    def _outdated(self, peer: Endpoint, cluster_id: ClusterId | None, size: int) -> bool:
+        """Whether a peer is a member of a cluster that this one has replaced, or may have."""
+        mine = self.configuration
+        if mine is None or cluster_id in (None, mine.cluster_id) or not size or not self._lineage.ids:
             return False
-        self._send(peer, word)
-        return True
+        assert cluster_id is not None, "it was compared"
+        if self._lineage.replaced(cluster_id) or self._notices.may_be_related(cluster_id):
+            return True
+        self._left_behind.give_up(peer)
+        return False
+
+    def _announce_to(self, peer: Endpoint, cluster_id: ClusterId) -> None:
+        """Tell a member of another cluster that it was replaced by this one, or who its competitor is."""
+        mine = self.configuration
+        if mine is None or not self._lineage.ids or not self._notices.due(peer, self._now):
+            return
+        if not self._lineage.replaced(cluster_id):
+            self._notices.introduced(cluster_id)
+        *formerly, replaced = self._lineage.ids
+        self._send(peer, Refounded(self._me, replaced, self._replaced_version, mine, tuple(formerly)))
 
     def _on_refounded(self, word: Refounded) -> None:
-        """Follow, from the same view only: who saw more must not lose it.
+        """Go over to the cluster that replaces this one, whatever was agreed on here in the meantime.
 
-        Of two words about one view, by two operators, that with the lower id holds.
+        Who is a member there is one at once; who is not was evicted, and joins it as a new process.
         """
         mine, theirs = self.configuration, word.configuration
-        member = theirs.member(self._me)
-        said = self._refounded
-        if mine is None or self._epoch is None or theirs.k != self.settings.k:
-            self._outbox.reject("refounding without this member", word.sender)
+        assert mine is not None, "others are refused"
+        if theirs.cluster_id == mine.cluster_id:
+            self.stats["late refoundings"] += 1
             return
-        origin = (mine.cluster_id, mine.version)
-        if said is not None and said.configuration is mine and theirs.cluster_id < mine.cluster_id:
-            origin = (said.cluster_id, said.version)
-        if origin != (word.cluster_id, word.version):
-            self._outbox.reject("refounding of another view", word.sender)
-        elif member is None or member.node_id != self.node_id or theirs.version != word.version + 1:
-            self._outbox.reject("refounding without this member", word.sender)
+        ids = (*word.formerly, word.cluster_id)
+        yields = self._lineage.yields_to(mine.cluster_id, theirs.cluster_id, ids)
+        if yields is None:
+            self._outbox.reject("refounding of another cluster", word.sender)
+        elif not yields:
+            self._lineage.prevailed(theirs.cluster_id)
+            self._announce_to(word.sender, theirs.cluster_id)
+        elif (problem := _contradiction(word, mine)) is not None:
+            self._outbox.reject(problem, word.sender)
         else:
-            self._refounded = word
-            self._lineage.extend(word.cluster_id)
-            if mine.cluster_id != word.cluster_id:
-                self._lineage.extend(mine.cluster_id)
+            self._lineage.follow(mine.cluster_id, ids)
+            self._replaced_version = word.version
+            self._left_behind.begin(self._me, mine, theirs, self._now, urgent=False)
             self._install(theirs, None)
+
+
+def _contradiction(word: Refounded, mine: Configuration) -> str | None:
+    """Why this cannot have come of what an operator did, or None."""
+    theirs = word.configuration
+    if theirs.version <= word.version:
+        return "refounding that goes back"
+    if theirs.version > mine.version + acceptance.VERSIONS_AHEAD:
+        return "implausible version"
+    first = theirs.version == word.version + 1
+    if first and (word.cluster_id, word.version) == (mine.cluster_id, mine.version):
+        # those who answered, and nobody else
+        for member in theirs.members:
+            if (known := mine.member(member.endpoint)) is None or known.node_id != member.node_id:
+                return "refounding with strangers"
+    return None

@@ -224,7 +224,7 @@ class Reception:
         """An observer's answer for a joiner that came by this member."""
         self._now = now
         guest = self._sponsorship.guest(word.joiner, word.node_id)
-        if guest is None or self._epoch is None or word.sender not in self._epoch.configuration:
+        if guest is None:
             self._outbox.reject("word of a joiner that is not waiting here", word.sender)
         else:
             self._refuse_unreached(guest.token, word.joiner, word.ground, word.sender)

@@ -73,5 +73,5 @@ def _overheard() -> list[tuple[object, Message]]:
     net.run(15.0)
     town.victim.force_new_cluster(net.now)
     net.settle(town.victim)
-    net.run(2.0)
+    net.run(4.0)
     return said

@@ -87,5 +87,6 @@ def _returns(message: Message) -> None:
     if isinstance(message, Snapshot | Refounded):
         assert type(again) is type(message)
         assert again.configuration.digest == message.configuration.digest
+        assert again.formerly == message.formerly
     else:
         assert again == message

@@ -136,7 +136,9 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
         ),
         Cuts: st.builds(Cuts, me, cluster_ids, versions, several(cuts)),
         Snapshot: st.builds(Snapshot, me, configurations, several(cluster_ids)),
-        Refounded: st.builds(Refounded, me, cluster_ids, versions, configurations),
+        Refounded: st.builds(
+            Refounded, me, cluster_ids, versions, configurations, several(cluster_ids)
+        ),
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from rapid.proto.values import (
     VOTERS_LIMIT,
 )
 from rapid.protocol.catch_up import CUTS_LIMIT
+from rapid.protocol.lineage import FORMERLY_LIMIT
 from rapid.protocol.messages import (
     Cuts,
     Facts,
@@ -67,6 +68,7 @@ def test_a_snapshot_comes_back_with_its_rings(said: Snapshot) -> None:
     message = decode(Encoder().encode(said), ME)
     assert isinstance(message, Snapshot)
     copy, configuration = message.configuration, said.configuration
+    assert message.formerly == said.formerly
     assert copy.digest == configuration.digest
     assert copy.members == configuration.members
     assert [ring.endpoints for ring in copy.rings] == [ring.endpoints for ring in configuration.rings]
@@ -79,6 +81,7 @@ def test_a_refounding_comes_back(said: Refounded) -> None:
     assert (message.cluster_id, message.version) == (said.cluster_id, said.version)
     assert message.configuration.digest == said.configuration.digest
     assert message.configuration.k == said.configuration.k
+    assert message.formerly == said.formerly
 
 
 def test_a_cut_comes_back_with_its_digest() -> None:
@@ -106,6 +109,7 @@ def test_one_configuration_is_encoded_once_for_many() -> None:
     first = encoder.encode(Snapshot(ME, configuration))
     assert encoder.encode(Restarted(ME, NODE)) != first
     assert encoder.encode(Snapshot(ME, configuration)) is first
+    assert encoder.encode(Snapshot(ME, configuration, (CLUSTER,))) != first, "what it replaced is said, too"
 
 
 def refusal(read: Callable[[], object]) -> str | None:
@@ -226,6 +230,8 @@ def snapshot(**fields: Any) -> pb.Message:
         (snapshot(digest=b"short"), "identifier"),
         (snapshot(members=[pb.Member()] * (MEMBERS_LIMIT + 1)), "count"),
         (snapshot(members=[]), "configuration"),
+        (snapshot(formerly=[CLUSTER] * (FORMERLY_LIMIT + 1)), "count"),
+        (snapshot(formerly=[b"short"]), "identifier"),
         (snapshot(members=[pb.Member(**GOOD), pb.Member(**GOOD)]), "configuration"),
     ],
 )
@@ -233,3 +239,28 @@ def test_what_does_not_fit_is_rejected_with_its_reason(message: pb.Message, reas
     with pytest.raises(WireError) as caught:
         decode(message.SerializeToString(), ME)
     assert caught.value.reason == reason
+
+
+WITH_A_VERSION = (
+    "probe", "probe_ack", "join_reply", "observe_request", "admitted", "leaving", "facts", "decided",
+    "configuration_request", "cuts", "snapshot", "refounded",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WITH_A_VERSION)
+@given(data=st.data())
+def test_no_version_is_read_that_has_no_successor(kind: str, data: st.DataObject) -> None:
+    by_name = {"".join(part.title() for part in kind.split("_")): kind for kind in WITH_A_VERSION}
+    of_that_kind = next(strategy for type_, strategy in ALL.items() if by_name.get(type_.__name__) == kind)
+    raw = pb.Message.FromString(Encoder().encode(data.draw(of_that_kind)))
+    field = "have" if kind == "configuration_request" else "version"
+    setattr(getattr(raw, kind), field, data.draw(st.integers(VERSION_LIMIT, (1 << 64) - 1)))
+    with pytest.raises(WireError) as caught:
+        decode(raw.SerializeToString(), ME)
+    assert caught.value.reason == "number"
+
+
+def test_each_version_that_is_read_has_a_successor_that_can_be_said() -> None:
+    last = Configuration.of(CLUSTER, VERSION_LIMIT - 1, [Member(ME, NODE)], 10)
+    after = last.apply(Cut.of((), [Member(Endpoint("b", 2), NODE)]))
+    assert pb.Message.FromString(Encoder().encode(Snapshot(ME, after))).snapshot.version == VERSION_LIMIT

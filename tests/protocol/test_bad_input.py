@@ -95,6 +95,13 @@ def reject(net: Net, message: Message, reason: str, times: int = 1) -> None:
         assert output == Notify(Rejected(reason, message.sender))
 
 
+def ask(net: Net, peer: Endpoint) -> None:
+    """Have the node wait for what this one knows of later versions."""
+    node = here(net)
+    node._catch_up.ask(peer, view(node), node.node_id, net.now)
+    node.drain()
+
+
 def alert(net: Net, observer: Endpoint, subject: Member, status: Status, rings: int) -> Facts:
     return facts(net, alerts=(Alert(observer, subject, status, rings),))
 
@@ -240,6 +247,7 @@ def test_cuts_that_do_not_apply(cluster: Net, case: str) -> None:
     reject(cluster, facts(cluster, proposals=(cut,)), "proposal does not apply")
     decided = Decided(PEER, mine.cluster_id, mine.version, cut.digest, cut)
     reject(cluster, decided, "decision contradicts its digest")
+    ask(cluster, PEER)
     reject(cluster, Cuts(PEER, mine.cluster_id, mine.version, (cut,)), "cut contradicts a decision")
 
 
@@ -259,10 +267,9 @@ def elsewhere(net: Net, version: int = 9) -> Configuration:
     return Configuration.of(ELSEWHERE, version, mine.members, mine.k)
 
 
-def successor(net: Net, *, without_me: bool = False, version: int = 1) -> Configuration:
+def successor(net: Net, *more: Member) -> Configuration:
     mine = view(here(net))
-    members = [one for one in mine.members if one.endpoint != at(0) or not without_me]
-    return Configuration.of(ELSEWHERE, mine.version + version, members, mine.k)
+    return Configuration.of(ELSEWHERE, mine.version + 1, [*mine.members, *more], mine.k)
 
 
 OTHERS: dict[str, tuple[Callable[[Net, Configuration], Message], str]] = {
@@ -324,20 +331,16 @@ OTHERS: dict[str, tuple[Callable[[Net, Configuration], Message], str]] = {
         "departure of an earlier process",
     ),
     "a refounding of another cluster": (
-        lambda net, mine: Refounded(PEER, ELSEWHERE, mine.version, successor(net)),
-        "refounding of another view",
+        lambda net, mine: Refounded(PEER, ClusterId(b"y" * 16), mine.version, successor(net)),
+        "refounding of another cluster",
     ),
-    "a refounding of an earlier view": (
-        lambda net, mine: Refounded(PEER, mine.cluster_id, mine.version - 1, successor(net)),
-        "refounding of another view",
+    "a refounding that goes back": (
+        lambda net, mine: Refounded(PEER, mine.cluster_id, mine.version + 1, successor(net)),
+        "refounding that goes back",
     ),
-    "a refounding without this member": (
-        lambda net, mine: Refounded(PEER, mine.cluster_id, mine.version, successor(net, without_me=True)),
-        "refounding without this member",
-    ),
-    "a refounding that skips a version": (
-        lambda net, mine: Refounded(PEER, mine.cluster_id, mine.version, successor(net, version=2)),
-        "refounding without this member",
+    "a refounding with a stranger in it": (
+        lambda net, mine: Refounded(PEER, mine.cluster_id, mine.version, successor(net, STRANGER)),
+        "refounding with strangers",
     ),
     "a refounding with other rings": (
         lambda net, mine: Refounded(PEER, mine.cluster_id, mine.version, other_k(net)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from rapid.detection.alert import Alert, Status
@@ -11,6 +13,7 @@ from rapid.overlay.cut import Cut
 from rapid.overlay.member import Endpoint
 from rapid.protocol import catch_up
 from rapid.protocol.catch_up import CatchUp
+from rapid.protocol.lineage import Lineage
 from rapid.protocol.messages import ConfigurationRequest, Cuts, Facts, Probe, ProbeAck, Snapshot
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import Send
@@ -30,7 +33,7 @@ class Follower:
     def __init__(self, size: int = 4, **settings: int) -> None:
         self.outbox = Outbox()
         self.mine = Configuration.of(CLUSTER, 7, [named(n) for n in range(size)], 10)
-        self.catch_up = CatchUp(named(0).endpoint, Settings.lan(**settings), self.outbox)
+        self.catch_up = CatchUp(named(0).endpoint, Settings.lan(**settings), self.outbox, Lineage())
 
     def asked(self, peer: Endpoint, now: float) -> bool:
         self.catch_up.ask(peer, self.mine, named(0).node_id, now)
@@ -98,8 +101,8 @@ def test_cuts_that_do_not_fit_into_one_answer_are_fetched_in_turn(monkeypatch: p
         follower.mine = after
     version, answers = 7, []
     while version < follower.mine.version:
-        request = ConfigurationRequest(at(1), CLUSTER, version, named(0).node_id)
-        follower.catch_up.answer(request, follower.mine, None)
+        request = ConfigurationRequest(named(1).endpoint, CLUSTER, version, named(1).node_id)
+        follower.catch_up.answer(request, follower.mine, None, 0.0)
         [sent] = follower.outbox.drain()
         assert isinstance(sent, Send)
         assert isinstance(sent.message, Cuts)
@@ -114,7 +117,7 @@ def test_one_cut_is_sent_however_large() -> None:
     assert footprint.of_cut(cut) > catch_up.CUTS_ROOM
     follower.catch_up.installed(follower.mine, cut)
     after = follower.mine.apply(cut)
-    follower.catch_up.answer(ConfigurationRequest(at(1), CLUSTER, 7, named(0).node_id), after, None)
+    follower.catch_up.answer(ConfigurationRequest(at(1), CLUSTER, 7, named(0).node_id), after, None, 0.0)
     [sent] = follower.outbox.drain()
     assert isinstance(sent, Send)
     assert isinstance(sent.message, Cuts)
@@ -136,21 +139,51 @@ def test_facts_are_not_exchanged_with_strangers() -> None:
     assert node.stats["anti-entropy exchanges"] == 1
 
 
-def test_a_flood_of_probes_leaves_nothing_behind() -> None:
+def test_strangers_that_claim_to_be_ahead_have_members_asked() -> None:
+    """They may have joined meanwhile; but what they say themselves is not believed."""
     net = Net()
     node = net.form(4)[0]
     position = (view(node).cluster_id, view(node).version + 1, 12345, 4)
+    asked: Counter[Endpoint] = Counter()
     for number in range(5000):
         node.receive(Probe(named(number).endpoint, node.node_id, number, *position), net.now)
-    assert len(node._catch_up._strangers) == catch_up.STRANGERS
-    assert node.stats["dropped:catch-up requests"] == 5000 - catch_up.STRANGERS
+        requests = [output for output in node.drain() if isinstance(output, Send)]
+        asked.update(sent.to for sent in requests if isinstance(sent.message, ConfigurationRequest))
+    assert asked == {at(1): 1, at(2): 1, at(3): 1}
+    assert not node._catch_up._strangers
+
+
+def test_those_outside_the_view_are_answered_a_few_at_a_time() -> None:
+    follower = Follower()
+    for number in range(1000, 1000 + 3 * catch_up.STRANGERS):
+        request = ConfigurationRequest(named(number).endpoint, CLUSTER, None, named(number).node_id)
+        follower.catch_up.answer(request, follower.mine, None, 0.0)
+    assert len(follower.outbox.drain()) == catch_up.STRANGERS
+    assert follower.outbox.stats["dropped:configuration requests"] == 2 * catch_up.STRANGERS
+    member = ConfigurationRequest(named(1).endpoint, CLUSTER, None, named(1).node_id)
+    follower.catch_up.answer(member, follower.mine, None, 0.0)
+    later = ConfigurationRequest(named(1000).endpoint, CLUSTER, None, named(1000).node_id)
+    follower.catch_up.answer(later, follower.mine, None, 0.1)
+    assert len(follower.outbox.drain()) == 2
+
+
+def test_an_answer_is_waited_for_for_a_while() -> None:
+    follower = Follower()
+    assert not follower.catch_up.asked_lately(named(1).endpoint, 0.0)
+    assert follower.asked(named(1).endpoint, 0.0)
+    follower.catch_up.installed(None, None)
+    assert follower.catch_up.asked_lately(named(1).endpoint, 29.0), "it may be large"
+    assert not follower.catch_up.asked_lately(named(1).endpoint, 30.0)
+    for number in range(1000):
+        follower.asked(named(number).endpoint, float(number))
+    assert len(follower.catch_up._requested) == catch_up.REQUESTS
 
 
 def test_a_snapshot_answers_who_missed_too_much() -> None:
     follower = Follower(history=1)
     follower.catch_up.installed(None, None)
     request = ConfigurationRequest(at(1), CLUSTER, 3, named(0).node_id)
-    follower.catch_up.answer(request, follower.mine, None)
+    follower.catch_up.answer(request, follower.mine, None, 0.0)
     [sent] = follower.outbox.drain()
     assert isinstance(sent, Send)
     assert sent.message == Snapshot(named(0).endpoint, follower.mine)

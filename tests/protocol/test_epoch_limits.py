@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from rapid.consensus.facts import NO_RANK, Accept, Prepare, Promise, Rank, Vote
+from rapid.consensus.facts import NO_RANK, ROUND_LIMIT, Accept, Prepare, Promise, Rank, Vote
 from rapid.overlay import footprint
 from rapid.overlay.cut import Cut
 from rapid.proto.values import ALERTS_LIMIT, PROPOSALS_LIMIT, RANKS_LIMIT
@@ -136,3 +136,16 @@ def test_all_that_a_member_keeps_fits_into_one_message() -> None:
     assert 2 * epoch.PROPOSALS < PROPOSALS_LIMIT
     assert epoch.RANKS <= RANKS_LIMIT
     assert catch_up.FUTURE_ROOM // footprint.JOINER * Settings.lan().k < ALERTS_LIMIT
+
+
+def test_after_the_last_round_there_is_no_other_and_nobody_fails() -> None:
+    """Coordinators repeat the last one, each once, at a rank that can be said."""
+    net = Net()
+    nodes = net.form(3)
+    for node in nodes:
+        epoch_of(node).instance.add_prepare(Prepare(Rank(ROUND_LIMIT - 1, 0)))
+    net.crash(nodes[2])
+    net.run(30.0)
+    for node in nodes[:2]:
+        assert epoch_of(node).instance.highest_round <= ROUND_LIMIT - 1
+    assert agree(nodes[:2], 2), "and they may well agree in it"

@@ -32,9 +32,10 @@ from rapid.protocol.epoch import Epoch
 from rapid.protocol.founding import Founding
 from rapid.protocol.history import History
 from rapid.protocol.joining import Joining
-from rapid.protocol.messages import ConfigurationRequest, Facts, Leaving, Message, Probe
+from rapid.protocol.messages import ConfigurationRequest, Facts, JoinReply, Leaving, Message, Probe
 from rapid.protocol.node import Node
 from rapid.protocol.reception import Reception
+from rapid.protocol.refounding import Refounding
 from tests.consensus import mutants as instances
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
@@ -380,3 +381,42 @@ def facts_of_non_members_count(plant: pytest.MonkeyPatch) -> None:
             epoch.receive(facts, node._now)
 
     plant.setattr(Node, "_on_facts", on_facts)
+
+
+# -- an operator's word
+
+
+def question_asked_once(plant: pytest.MonkeyPatch) -> None:
+    """Whose answer is lost is left out."""
+    real = Refounding.ask
+
+    def ask(refounding: Refounding, now: float) -> list[Member]:
+        return real(refounding, now) if now == refounding._began else real(refounding, now)[:0]
+
+    plant.setattr(Refounding, "ask", ask)
+
+
+def answers_of_any_cluster_count(plant: pytest.MonkeyPatch) -> None:
+    real = Refounding.answered
+
+    def answered(refounding: Refounding, endpoint: Endpoint, node_id: NodeId, *where: object) -> None:
+        mine = refounding.configuration
+        real(refounding, endpoint, node_id, mine.cluster_id, mine.version)
+
+    plant.setattr(Refounding, "answered", answered)
+
+
+def word_said_once(plant: pytest.MonkeyPatch) -> None:
+    """Who misses it, or comes back later, is not told again."""
+    plant.setattr(Node, "_announce_to", nothing)
+
+
+def welcome_of_a_replaced_cluster_counts(plant: pytest.MonkeyPatch) -> None:
+    """A joiner takes another id where it was let in already."""
+
+    def on_join_reply(node: Node, reply: JoinReply) -> None:
+        if node._joining is not None:
+            node._joining._observed_until = -inf
+            node._joining.replied(reply, node._now)
+
+    plant.setattr(Node, "_on_join_reply", on_join_reply)

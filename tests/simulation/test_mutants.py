@@ -13,7 +13,7 @@ import pytest
 
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.member import Endpoint, Member, NodeId
-from rapid.protocol.messages import Facts, Leaving
+from rapid.protocol.messages import Facts, Leaving, Refounded
 from rapid.settings import Settings
 from rapid.simulation import ANY, InvariantViolation, Link, World, state_size
 from rapid.simulation.scenarios import coordinator_crash, expect_no_change, formed, rack_loss, version
@@ -21,6 +21,7 @@ from rapid.simulation.swarm import Swarm
 from rapid.simulation.worlds import run_seed
 from tests.protocol import test_agreement as agreement
 from tests.protocol import test_joining as joining
+from tests.protocol import test_refounding as refounding
 from tests.protocol import test_regressions as regressions
 from tests.protocol.harness import Net, at, view
 
@@ -183,6 +184,50 @@ def cut_off_from_half_of_the_observers() -> None:
     assert world.run_until(lambda: world.lives_of(subject)[0].done, 30.0), "it stays, and blocks"
 
 
+def the_rest_goes_on_under_loss() -> None:
+    """Half of the members are gone, and three of ten messages."""
+    for seed in range(3):
+        world = formed(10, seed)
+        world.crash([place.endpoint for place in world.places[5:]], silent=True)
+        world.run(15.0)
+        world.link(ANY, ANY, Link(loss=0.3))
+        world.force_new_cluster("m0:7400")
+        world.run(3.0)
+        view = world.view_of("m0:7400")
+        assert view is not None
+        assert view.size == 5, "one that lives is left out"
+
+
+def the_other_half_is_told() -> None:
+    world = formed(6, 1)
+    world.partition([[f"m{number}:7400" for number in numbers] for numbers in ((0, 1, 2), (3, 4, 5))])
+    world.run(15.0)
+    world.force_new_cluster("m0:7400")
+    world.run(5.0)
+    world.heal()
+    world.expect_agreement(60.0)
+
+
+def a_member_of_the_other_half_forces_too() -> None:
+    """The links are whole again, and those that answer it do so from another cluster."""
+    net = Net()
+    nodes = net.form(4)
+    old = view(nodes[2])
+    for node in nodes[:2]:
+        net.blocked |= {(node.member.endpoint, other.member.endpoint) for other in nodes[2:]}
+        net.blocked |= {(other.member.endpoint, node.member.endpoint) for other in nodes[2:]}
+    nodes[0].force_new_cluster(net.now)
+    net.settle(nodes[0])
+    net.run(5.0)
+    assert view(nodes[1]).size == 2
+    net.keep = lambda source, to, message: not isinstance(message, Refounded)
+    net.blocked.clear()
+    nodes[3].force_new_cluster(net.now)
+    net.settle(nodes[3])
+    net.run(4.0)
+    assert view(nodes[3]).cluster_id != old.cluster_id, "it could not"
+
+
 # -- the bugs, and what they are found by
 
 never_asked = joining.test_an_observer_that_is_never_asked_looks_after_the_joiner_when_the_others_do
@@ -198,6 +243,7 @@ alone_evicted = regressions.test_who_alone_knows_of_its_eviction_passes_it_on
 alone_left = regressions.test_who_alone_knows_that_it_left_stays_until_another_knows
 unstable = regressions.test_who_is_unstable_because_its_observers_are_gone_goes_in_the_end
 seed_again = regressions.test_a_seed_that_comes_back_to_a_cluster_that_cannot_let_it_in_founds_none
+replaced_seed = refounding.test_who_joins_again_keeps_its_id_when_a_seed_welcomes_it_to_the_old_cluster
 two_pairs = regressions.test_two_pairs_of_four_seeds_do_not_found_a_cluster_each
 
 DIRECTED: list[tuple[Mutant, Check, str]] = [
@@ -236,6 +282,10 @@ DIRECTED: list[tuple[Mutant, Check, str]] = [
     (mutants.nothing_expires, unstable, "liveness"),
     (mutants.clusters_heard_of_are_forgotten, seed_again, "a second cluster"),
     (mutants.any_followers_make_a_founder, partial(two_pairs, 0), "a cluster of two"),
+    (mutants.question_asked_once, the_rest_goes_on_under_loss, "one that lives is left out"),
+    (mutants.answers_of_any_cluster_count, a_member_of_the_other_half_forces_too, "it could not"),
+    (mutants.word_said_once, the_other_half_is_told, "liveness"),
+    (mutants.welcome_of_a_replaced_cluster_counts, replaced_seed, "another process"),
 ]
 WORLDS: list[tuple[Mutant, str, int]] = [
     (mutants.late_fast_vote, "I4.* votes at .* though it promised", 12),
