@@ -56,11 +56,12 @@ class Cluster:
         merge: bool = False,
         bootstrap_expect: int = 1,
         cluster_id: str | None = None,
+        cluster_name: str = "",
     ) -> None:
         self._cluster = cluster.Cluster(
             listen, seeds=seeds, metadata=metadata, settings=settings, advertise=advertise,
             judge=judge, prober=prober, tls=tls, rejoin=rejoin, merge=merge,
-            bootstrap_expect=bootstrap_expect, cluster_id=cluster_id,
+            bootstrap_expect=bootstrap_expect, cluster_id=cluster_id, cluster_name=cluster_name,
         )  # fmt: skip
 
     def __enter__(self) -> Self:

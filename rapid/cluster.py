@@ -23,7 +23,7 @@ from rapid.errors import (
     WaitTimeout,
 )
 from rapid.log import FLUSH_TIMEOUT, flushed, log
-from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_metadata
+from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_cluster_name, checked_metadata
 from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
 from rapid.runtime.subscription import Callback, Subscription
@@ -64,7 +64,10 @@ class Cluster:
     others is in a cluster, a new one is founded. With ``bootstrap_expect`` nobody founds before that
     many processes have seen each other; one of the seeds does then, and :meth:`start` returns when
     the view holds so many: those that start together become one cluster. With ``cluster_id`` (hex)
-    this process joins that cluster, or the one that an operator forced in its place, or none.
+    this process joins that cluster, or the one that an operator forced in its place, or none. With
+    ``cluster_name`` it has nothing to do with processes that give another name or none: take one for each
+    service, so that two of them never become one cluster when an address or a list of seeds passes from one
+    to the other. All members must give the same, of at most 255 bytes.
 
     ``rejoin``: when the cluster goes on without this member (see :class:`Evicted`), it joins again; where
     that takes longer than ``settings.rejoin_timeout``, it is closed (see :class:`RejoinFailed`).
@@ -102,6 +105,7 @@ class Cluster:
         merge: bool = False,
         bootstrap_expect: int = 1,
         cluster_id: str | None = None,
+        cluster_name: str = "",
     ) -> None:
         self._listen = _endpoint(listen)
         self._advertise = None if advertise is None else _endpoint(advertise)
@@ -127,6 +131,7 @@ class Cluster:
         require_consistent(merge=merge, bootstrap_expect=bootstrap_expect, cluster_id=cluster_id)
         if not self._seeds:
             _require_seeds(bootstrap_expect, cluster_id)
+        self._cluster_name = checked_cluster_name(cluster_name)
         self._pid = os.getpid()
         self._feed = Feed()
         self._membership: Membership | None = None
@@ -449,6 +454,7 @@ class Cluster:
             merge=self._merge,
             bootstrap_expect=self._bootstrap_expect,
             cluster_id=self._cluster_id,
+            cluster_name=self._cluster_name,
             alerted=self._alerted,
         )
 

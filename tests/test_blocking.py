@@ -68,7 +68,7 @@ def test_it_passes_on_what_it_is_given(pinned: dict[str, object]) -> None:
     given = {
         "seeds": seeds, "metadata": {"a": "b"}, "settings": Settings.wan(), "advertise": "10.0.0.1:1",
         "judge": rapid.Consecutive(3), "prober": lambda m: None, "tls": object(), "rejoin": False,
-        **pinned,
+        "cluster_name": "cache", **pinned,
     }  # fmt: skip
     of: dict[str, object] = vars(rapid.Cluster("0.0.0.0:7", **given))  # type: ignore[arg-type]  # of many types
     ours: dict[str, object] = vars(blocking.Cluster("0.0.0.0:7", **given)._cluster)  # type: ignore[arg-type]  # too

@@ -46,6 +46,7 @@ class Configuration:
     """``base``, one of ``BASES``, and what shall differ from it."""
     bootstrap_expect: int = 1
     cluster_id: str | None = None
+    cluster_name: str = ""
     rejoin: bool = True
     merge: bool = False
     tls_ca: str | None = None
@@ -73,6 +74,7 @@ class Configuration:
             merge=self.merge,
             bootstrap_expect=self.bootstrap_expect,
             cluster_id=self.cluster_id,
+            cluster_name=self.cluster_name,
             tls=self._tls(),
         )
 

@@ -75,6 +75,7 @@ def _configure_member(parser: argparse.ArgumentParser) -> None:
         help="found no cluster before N processes have seen each other, and wait for them (1)",
     )
     option("--cluster-id", metavar="HEX", help="join this cluster or none")
+    option("--cluster-name", metavar="NAME", help="have nothing to do with processes of another name")
     option(
         "--rejoin",
         action=argparse.BooleanOptionalAction,

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import NamedTuple, NoReturn, Self
 
-from rapid.errors import EndpointError, MetadataError
+from rapid.errors import EndpointError, MetadataError, SettingsError
 
 METADATA_LIMIT = 16 * 1024
 HOST_LIMIT = 255
+CLUSTER_NAME_LIMIT = 255
+"""Bytes of UTF-8."""
 _HOST = re.compile(rf"[^\s\[\]/#@]{{1,{HOST_LIMIT}}}")
 
 
@@ -129,6 +131,17 @@ class Member:
     def __post_init__(self) -> None:
         if self.metadata is not _NO_METADATA:
             object.__setattr__(self, "metadata", checked_metadata(self.metadata))
+
+
+def checked_cluster_name(name: str) -> str:
+    """The name of a cluster, if it is one, or empty; raise :class:`SettingsError` when it is not."""
+    if not isinstance(name, str):
+        raise SettingsError("cluster_name", f"{name!r} is not a str")
+    if not name.isprintable():
+        raise SettingsError("cluster_name", f"{name!r} has characters that are not printable; take others")
+    if (size := len(name.encode())) > CLUSTER_NAME_LIMIT:
+        raise SettingsError("cluster_name", f"it takes {size} bytes; take at most {CLUSTER_NAME_LIMIT}")
+    return name
 
 
 def checked_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:

@@ -30,6 +30,7 @@ from rapid.proto.values import (
     read_detail,
     read_endpoint,
     read_identifier,
+    read_name,
     read_version,
 )
 from rapid.protocol.catch_up import CUTS_LIMIT
@@ -110,6 +111,7 @@ def _pack_probe(message: Probe) -> pb.Probe:
         size=message.size,
         failing=message.failing,
         quorum_lost=message.quorum_lost,
+        cluster_name=message.cluster_name,
     )
 
 
@@ -124,6 +126,7 @@ def _unpack_probe(raw: pb.Probe, sender: Endpoint) -> Probe:
         raw.size,
         raw.failing,
         raw.quorum_lost,
+        cluster_name=read_name(raw.cluster_name),
     )
 
 
@@ -137,6 +140,7 @@ def _pack_probe_ack(message: ProbeAck) -> pb.ProbeAck:
         size=message.size,
         failing=message.failing,
         quorum_lost=message.quorum_lost,
+        cluster_name=message.cluster_name,
     )
 
 
@@ -151,6 +155,7 @@ def _unpack_probe_ack(raw: pb.ProbeAck, sender: Endpoint) -> ProbeAck:
         raw.size,
         raw.failing,
         raw.quorum_lost,
+        cluster_name=read_name(raw.cluster_name),
     )
 
 
@@ -164,6 +169,7 @@ def _pack_join_request(message: JoinRequest) -> pb.JoinRequest:
         expect=message.expect,
         attempt=message.attempt,
         founding=message.founding,
+        cluster_name=message.cluster_name,
     )
 
 
@@ -178,6 +184,7 @@ def _unpack_join_request(raw: pb.JoinRequest, sender: Endpoint) -> JoinRequest:
         read_cluster_id(raw.expect),
         raw.attempt,
         raw.founding,
+        cluster_name=read_name(raw.cluster_name),
     )
 
 
@@ -191,6 +198,7 @@ def _pack_join_reply(message: JoinReply) -> pb.JoinReply:
         node_id=message.node_id,
         attempt=message.attempt,
         holders=map(values.endpoint, message.holders),
+        cluster_name=message.cluster_name,
     )
 
 
@@ -209,6 +217,7 @@ def _unpack_join_reply(raw: pb.JoinReply, sender: Endpoint) -> JoinReply:
         read_identifier(NodeId, raw.node_id) if raw.node_id else None,
         raw.attempt,
         tuple(map(read_endpoint, bounded(raw.holders, RING_LIMIT))),
+        cluster_name=read_name(raw.cluster_name),
     )
 
 
@@ -218,6 +227,7 @@ def _pack_observe_request(message: ObserveRequest) -> pb.ObserveRequest:
         cluster_id=message.cluster_id,
         version=message.version,
         relay=message.relay,
+        cluster_name=message.cluster_name,
     )
 
 
@@ -228,6 +238,7 @@ def _unpack_observe_request(raw: pb.ObserveRequest, sender: Endpoint) -> Observe
         read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
         raw.relay,
+        cluster_name=read_name(raw.cluster_name),
     )
 
 

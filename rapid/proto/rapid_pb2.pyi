@@ -162,7 +162,7 @@ class Vote(_message.Message):
     def __init__(self, rank: _Optional[_Union[Rank, _Mapping]] = ..., digest: _Optional[bytes] = ..., voters: _Optional[bytes] = ...) -> None: ...
 
 class Probe(_message.Message):
-    __slots__ = ("target", "sequence", "cluster_id", "version", "facts", "size", "failing", "quorum_lost")
+    __slots__ = ("target", "sequence", "cluster_id", "version", "facts", "size", "failing", "quorum_lost", "cluster_name")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +171,7 @@ class Probe(_message.Message):
     SIZE_FIELD_NUMBER: _ClassVar[int]
     FAILING_FIELD_NUMBER: _ClassVar[int]
     QUORUM_LOST_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_NAME_FIELD_NUMBER: _ClassVar[int]
     target: bytes
     sequence: int
     cluster_id: bytes
@@ -179,10 +180,11 @@ class Probe(_message.Message):
     size: int
     failing: int
     quorum_lost: bool
-    def __init__(self, target: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ..., failing: _Optional[int] = ..., quorum_lost: _Optional[bool] = ...) -> None: ...
+    cluster_name: str
+    def __init__(self, target: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ..., failing: _Optional[int] = ..., quorum_lost: _Optional[bool] = ..., cluster_name: _Optional[str] = ...) -> None: ...
 
 class ProbeAck(_message.Message):
-    __slots__ = ("node_id", "sequence", "cluster_id", "version", "facts", "size", "failing", "quorum_lost")
+    __slots__ = ("node_id", "sequence", "cluster_id", "version", "facts", "size", "failing", "quorum_lost", "cluster_name")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +193,7 @@ class ProbeAck(_message.Message):
     SIZE_FIELD_NUMBER: _ClassVar[int]
     FAILING_FIELD_NUMBER: _ClassVar[int]
     QUORUM_LOST_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_NAME_FIELD_NUMBER: _ClassVar[int]
     node_id: bytes
     sequence: int
     cluster_id: bytes
@@ -199,10 +202,11 @@ class ProbeAck(_message.Message):
     size: int
     failing: int
     quorum_lost: bool
-    def __init__(self, node_id: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ..., failing: _Optional[int] = ..., quorum_lost: _Optional[bool] = ...) -> None: ...
+    cluster_name: str
+    def __init__(self, node_id: _Optional[bytes] = ..., sequence: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., facts: _Optional[int] = ..., size: _Optional[int] = ..., failing: _Optional[int] = ..., quorum_lost: _Optional[bool] = ..., cluster_name: _Optional[str] = ...) -> None: ...
 
 class JoinRequest(_message.Message):
-    __slots__ = ("node_id", "protocol", "k", "h", "l", "expect", "attempt", "founding")
+    __slots__ = ("node_id", "protocol", "k", "h", "l", "expect", "attempt", "founding", "cluster_name")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +215,7 @@ class JoinRequest(_message.Message):
     EXPECT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     FOUNDING_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_NAME_FIELD_NUMBER: _ClassVar[int]
     node_id: bytes
     protocol: int
     k: int
@@ -219,10 +224,11 @@ class JoinRequest(_message.Message):
     expect: bytes
     attempt: int
     founding: bool
-    def __init__(self, node_id: _Optional[bytes] = ..., protocol: _Optional[int] = ..., k: _Optional[int] = ..., h: _Optional[int] = ..., l: _Optional[int] = ..., expect: _Optional[bytes] = ..., attempt: _Optional[int] = ..., founding: _Optional[bool] = ...) -> None: ...
+    cluster_name: str
+    def __init__(self, node_id: _Optional[bytes] = ..., protocol: _Optional[int] = ..., k: _Optional[int] = ..., h: _Optional[int] = ..., l: _Optional[int] = ..., expect: _Optional[bytes] = ..., attempt: _Optional[int] = ..., founding: _Optional[bool] = ..., cluster_name: _Optional[str] = ...) -> None: ...
 
 class JoinReply(_message.Message):
-    __slots__ = ("standing", "cluster_id", "version", "observers", "detail", "node_id", "attempt", "holders")
+    __slots__ = ("standing", "cluster_id", "version", "observers", "detail", "node_id", "attempt", "holders", "cluster_name")
     STANDING_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +237,7 @@ class JoinReply(_message.Message):
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_NAME_FIELD_NUMBER: _ClassVar[int]
     standing: int
     cluster_id: bytes
     version: int
@@ -239,19 +246,22 @@ class JoinReply(_message.Message):
     node_id: bytes
     attempt: int
     holders: _containers.RepeatedCompositeFieldContainer[Endpoint]
-    def __init__(self, standing: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., observers: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., detail: _Optional[str] = ..., node_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
+    cluster_name: str
+    def __init__(self, standing: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., observers: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., detail: _Optional[str] = ..., node_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., cluster_name: _Optional[str] = ...) -> None: ...
 
 class ObserveRequest(_message.Message):
-    __slots__ = ("member", "cluster_id", "version", "relay")
+    __slots__ = ("member", "cluster_id", "version", "relay", "cluster_name")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     RELAY_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_NAME_FIELD_NUMBER: _ClassVar[int]
     member: Member
     cluster_id: bytes
     version: int
     relay: bool
-    def __init__(self, member: _Optional[_Union[Member, _Mapping]] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., relay: _Optional[bool] = ...) -> None: ...
+    cluster_name: str
+    def __init__(self, member: _Optional[_Union[Member, _Mapping]] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., relay: _Optional[bool] = ..., cluster_name: _Optional[str] = ...) -> None: ...
 
 class Admitted(_message.Message):
     __slots__ = ("cluster_id", "version")

@@ -14,7 +14,15 @@ from rapid.consensus.facts import ROUND_LIMIT, Rank
 from rapid.detection.alert import REVISION_LIMIT, Alert, Ground, Status
 from rapid.errors import EndpointError, MetadataError, WireError
 from rapid.overlay.cut import Cut, Removal
-from rapid.overlay.member import HOST_LIMIT, ClusterId, Endpoint, Identifier, Member, NodeId
+from rapid.overlay.member import (
+    CLUSTER_NAME_LIMIT,
+    HOST_LIMIT,
+    ClusterId,
+    Endpoint,
+    Identifier,
+    Member,
+    NodeId,
+)
 from rapid.proto import rapid_pb2 as pb
 
 FRAME: Final = "frame"
@@ -92,6 +100,13 @@ def read_version(version: int) -> int:
 def read_detail(text: str) -> str:
     """Words of a peer for people: one line, with nothing in it that a terminal would obey."""
     if not bounded(text, DETAIL_LIMIT).isprintable():
+        raise WireError(TEXT)
+    return text
+
+
+def read_name(text: str) -> str:
+    """The name of a cluster; an empty one is none."""
+    if len(text) > CLUSTER_NAME_LIMIT or not text.isprintable() or len(text.encode()) > CLUSTER_NAME_LIMIT:
         raise WireError(TEXT)
     return text
 

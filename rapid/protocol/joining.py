@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 from random import Random
+from typing import NamedTuple
 
 from rapid.overlay.member import ClusterId, Endpoint, Member
 from rapid.protocol.founding import Founding
@@ -30,6 +31,19 @@ HEARD_OF = 3
 """Members of a cluster that probed this address, asked besides the seeds."""
 MEMORY = 10
 """For so many attempts nobody founds anything after a cluster was heard of."""
+
+
+class Trusted(NamedTuple):
+    """Which clusters' members are a way in when they probe this process, though no seed has named them.
+
+    With ``named`` any does that gives the same name as this process' application.
+    """
+
+    cluster_ids: frozenset[ClusterId] = frozenset()
+    named: bool = False
+
+
+NONE_TRUSTED = Trusted()
 
 
 class Joining:
@@ -59,6 +73,7 @@ class Joining:
         cluster_id: ClusterId | None = None,
         deadline: float = inf,
         pause: float = 0.0,
+        trusted: Trusted = NONE_TRUSTED,
     ) -> None:
         self._member = member
         self._settings = settings
@@ -71,6 +86,11 @@ class Joining:
         self._founder = False
         self._founding = Founding(member.endpoint, expected, settings) if founds and expected > 1 else None
         self._cluster_id = cluster_id
+        self._trusted = trusted
+        self._told_of: dict[ClusterId, None] = {}
+        """The clusters of those that have answered."""
+        self._strange: Endpoint | None = None
+        """A member of a cluster that nobody has named, which has probed this process."""
         self._began = now
         self._cluster_until = -inf
         self._deadline = deadline
@@ -174,12 +194,20 @@ class Joining:
         )
 
     def probed(self, sender: Endpoint, cluster_id: ClusterId | None, size: int, now: float) -> None:
-        """A member of a cluster knows this address: it is a way in, too."""
+        """A member of a cluster knows this address: it is a way in, too, if that cluster is known.
+
+        Else an earlier process at this address may have belonged to something else altogether; but nobody
+        founds a cluster while that is open.
+        """
         if cluster_id is None or not size or sender in self._seeds or sender in self._heard_of:
             return
         if self._cluster_id not in (None, cluster_id):
             return
         self._cluster_until = now + MEMORY * self._settings.join_attempt
+        trusted = self._trusted.named or cluster_id in self._trusted.cluster_ids
+        if not trusted and cluster_id not in self._told_of and cluster_id != self._cluster_id:
+            self._strange = sender
+            return
         self._heard_of[sender] = None
         if len(self._heard_of) > HEARD_OF:
             del self._heard_of[next(iter(self._heard_of))]
@@ -205,6 +233,10 @@ class Joining:
         if reply.node_id != self._member.node_id:
             self._name(reply.sender, *reply.observers, *reply.holders)
         if reply.cluster_id is not None:
+            self._told_of.pop(reply.cluster_id, None)
+            self._told_of[reply.cluster_id] = None
+            if len(self._told_of) > HEARD_OF:
+                del self._told_of[next(iter(self._told_of))]
             self._cluster_until = now + MEMORY * self._settings.join_attempt
         if reply.node_id == self._member.node_id:
             if asked is not None:  # a seed is this process itself, under another name
@@ -245,6 +277,19 @@ class Joining:
                 ):
                     self._end(self._found)
                     return
+            self._go_on(now)
+
+    def foreign(self, sender: Endpoint, attempt: int, detail: str, now: float) -> None:
+        """A seed belongs to a cluster of another name: it counts as not there, unless all do."""
+        asked = self._asked.pop(attempt, None)
+        if asked is None:
+            return
+        self._trouble = f"{sender} refused: {detail}"
+        self._refusals[asked[0]] = None
+        waits = self._founder or self._founding is not None
+        if not waits and self._seeds and all(seed in self._refusals for seed in self._seeds):
+            self._give_up(self._trouble)
+        else:
             self._go_on(now)
 
     def admitted(self, admitted: Admitted, now: float) -> None:
@@ -330,13 +375,19 @@ class Joining:
     @property
     def reason(self) -> str:
         """Why joining takes long."""
+        trouble = self._trouble
+        if self._strange is not None:
+            trouble += (
+                f"; {self._strange} probes {self._member.endpoint}, but no seed is known to be in its "
+                "cluster: where this process belongs there, name it as a seed, or use cluster_name"
+            )
         if not self._blind:
-            return self._trouble
+            return trouble
         reasons: dict[str, list[str]] = {}
         for observer, reason in self._blind.items():
             reasons.setdefault(reason, []).append(str(observer))
         by = " and by ".join(f"{', '.join(observers)} ({reason})" for reason, observers in reasons.items())
-        return f"{self._trouble}: {self._member.endpoint} was turned away by its observers {by}"
+        return f"{trouble}: {self._member.endpoint} was turned away by its observers {by}"
 
     def _give_up(self, reason: str) -> None:
         self._end(lambda: self._failed(reason))

@@ -1,6 +1,7 @@
 """Everything one member says to another. All messages are one-way; a reply is just a message.
 
-``sender`` is the endpoint the speaker is known by in the cluster.
+``sender`` is the endpoint the speaker is known by in the cluster. ``cluster_name`` is what the sender's
+application calls its cluster; those of another name have nothing to do with each other.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Probe:
     size: int = 0
     failing: int = 0
     quorum_lost: bool = False
+    cluster_name: str = ""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class ProbeAck:
     size: int = 0
     failing: int = 0
     quorum_lost: bool = False
+    cluster_name: str = ""
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ class JoinRequest:
     expect: ClusterId | None = None
     attempt: int = 0
     founding: bool = False
+    cluster_name: str = ""
 
 
 @dataclass(slots=True)
@@ -108,6 +112,7 @@ class JoinReply:
     node_id: NodeId | None = None
     attempt: int = 0
     holders: tuple[Endpoint, ...] = ()
+    cluster_name: str = ""
 
 
 @dataclass(slots=True)
@@ -122,6 +127,7 @@ class ObserveRequest:
     cluster_id: ClusterId
     version: int
     relay: bool = False
+    cluster_name: str = ""
 
 
 @dataclass(slots=True)
@@ -252,6 +258,9 @@ Message = (
     | Snapshot
     | Refounded
 )
+
+Named = Probe | ProbeAck | JoinRequest | JoinReply | ObserveRequest
+"""Those that processes say to each other before they know that they are in one cluster: with its name."""
 
 
 class Header(NamedTuple):

@@ -16,7 +16,7 @@ from rapid.detection.monitor import Edge, Monitor
 from rapid.errors import StateError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
-from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
+from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId, checked_cluster_name
 from rapid.protocol import acceptance
 from rapid.protocol.acceptance import Acquaintances, Situation
 from rapid.protocol.catch_up import CatchUp
@@ -24,7 +24,7 @@ from rapid.protocol.convalescence import Convalescence
 from rapid.protocol.departure import Departure
 from rapid.protocol.epoch import Epoch
 from rapid.protocol.founding_alone import FoundingAlone
-from rapid.protocol.joining import Joining
+from rapid.protocol.joining import Joining, Trusted
 from rapid.protocol.lineage import Lineage
 from rapid.protocol.merging import Merging
 from rapid.protocol.messages import (
@@ -38,6 +38,7 @@ from rapid.protocol.messages import (
     JoinRequest,
     Leaving,
     Message,
+    Named,
     ObserveRequest,
     Probe,
     ProbeAck,
@@ -95,8 +96,9 @@ class Node:
     when another, larger cluster is found, join that and, once it has let this process in, leave this one.
     ``expected``: with more than one, nobody founds a cluster before that many processes have seen each other.
     ``cluster_id``: join this cluster, or one that continues it after an operator's force, or none; that goes
-    neither with ``merge`` nor with ``expected``: :class:`SettingsError`. ``alerted`` is called with each
-    alert that counts and is new here, this member's own among them, and the configuration that it is about.
+    neither with ``merge`` nor with ``expected``: :class:`SettingsError`. ``cluster_name``: have nothing to do
+    with processes that do not give the same. ``alerted`` is called with each alert that counts and is new
+    here, this member's own among them, and the configuration that it is about.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Node:
         merge: bool = False,
         expected: int = 1,
         cluster_id: ClusterId | None = None,
+        cluster_name: str = "",
         alerted: Callable[[Configuration, Alert], None] | None = None,
     ) -> None:
         require_consistent(merge=merge, bootstrap_expect=expected, cluster_id=cluster_id)
@@ -127,7 +130,7 @@ class Node:
         self._expected = expected
         self._cluster_id = cluster_id
         self._alerted = alerted
-        self._outbox = Outbox()
+        self._outbox = Outbox(checked_cluster_name(cluster_name))
         self._send = self._outbox.send
         self._epoch: Epoch | None = None
         self._joining: Joining | None = None
@@ -252,7 +255,7 @@ class Node:
         elif epoch is None or self._departure is not None:
             reason = f"{self._me} is no member of a cluster: there is nothing to go on with"
             self._outbox.notify(RefoundingRefused(reason))
-        elif self._refounding is None:
+        elif self._refounding is None or not self._refounding.asked_for:
             self._refounding = Refounding(self.member, epoch.configuration, self.settings, now)
             self._ask_or_refound(self._refounding)
         self._settle(now)
@@ -261,6 +264,10 @@ class Node:
         """A peer said something; ``reply_to`` is the transport's way back to it."""
         self._now = now
         if self._done and not isinstance(message, Probe | ConfigurationRequest):
+            return
+        if isinstance(message, Named) and message.cluster_name != self._outbox.cluster_name:
+            self._on_foreign(message, reply_to)
+            self._settle(now)
             return
         reason = None if type(message) in acceptance.FROM_ANYONE else self.refusal(header_of(message))
         if reason is not None:
@@ -303,6 +310,30 @@ class Node:
             case Refounded():
                 self._on_refounded(message)
         self._settle(now)
+
+    def _on_foreign(self, message: Named, token: Hashable | None) -> None:
+        """Something of a process whose cluster has another name: it learns that, and nothing else."""
+        self._outbox.reject("another cluster name", message.sender)
+        match message:
+            case Probe():
+                ack = ProbeAck(self._me, self.node_id, message.sequence, None, 0, 0)
+                self._outbox.answer(token, message.sender, ack)
+            case ProbeAck():
+                # whoever is at this address now, it is no member of this cluster
+                self._monitor.answered(message.sender, ANYONE, message.sequence, self._now)
+            case JoinRequest():
+                self.stats["joins refused"] += 1
+                detail = _other_name(message.cluster_name, self._outbox.cluster_name)
+                refusal = JoinReply(
+                    self._me, Standing.INCOMPATIBLE, None, 0, (), detail, self.node_id, message.attempt
+                )
+                self._outbox.answer(token, message.sender, refusal)
+            case JoinReply():
+                if self._joining is not None:
+                    detail = _other_name(self._outbox.cluster_name, message.cluster_name)
+                    self._joining.foreign(message.sender, message.attempt, detail, self._now)
+            case ObserveRequest():
+                pass
 
     def refusal(self, header: Header) -> str | None:
         """Why a message with this header is not taken now, or None. Changes nothing.
@@ -356,9 +387,8 @@ class Node:
             self._finish(Left(agreed=self._departure.agreed))
         if self._refounding is not None and now >= self._refounding.due:
             self._ask_or_refound(self._refounding)
-        if now >= self._left_behind.due and self.configuration is not None:
-            for endpoint in self._left_behind.wake(self.configuration.size, now):
-                self._probe_unplaced(endpoint)
+        if now >= self._left_behind.due:
+            self._look_for_those_left_behind()
         if self._alone is not None and now >= self._alone.due:
             self._ask_or_found(self._alone)
         if self._waiting is not None and now >= self._waiting.due:
@@ -413,8 +443,14 @@ class Node:
         return Joining(
             self.member, seeds, self.settings, self._rng, self._outbox, self._now, found=self._found,
             failed=self._join_failed, renew=self._renew, founds=founds, expected=expected,
-            cluster_id=self._cluster_id, deadline=deadline, pause=pause,
+            cluster_id=self._cluster_id, deadline=deadline, pause=pause, trusted=self._trusted(),
         )  # fmt: skip
+
+    def _trusted(self) -> Trusted:
+        """The clusters whose members are asked though no seed is in them: those that this process was in."""
+        mine = self.configuration
+        ids = (*self._lineage.ids, mine.cluster_id) if mine is not None else ()
+        return Trusted(frozenset(ids), named=bool(self._outbox.cluster_name))
 
     def _renew(self) -> Member:
         """Become another process, as far as the others can tell."""
@@ -444,8 +480,9 @@ class Node:
         """No member any longer. What the application was told of the quorum holds until the next view."""
         self._epoch = None
         self._merging = None
-        if self._refounding is not None or self._alone is not None:
-            self._refounding = self._alone = None
+        asked_for = self._alone is not None or (self._refounding is not None and self._refounding.asked_for)
+        self._refounding = self._alone = None
+        if asked_for:
             reason = f"{self._me} left its cluster, or was evicted from it, before the others had answered"
             self._outbox.notify(RefoundingRefused(reason))
         self._monitor.stop()
@@ -953,7 +990,7 @@ class Node:
             return
         self._refounding = None
         if (refusal := refounding.refusal()) is not None:
-            self._outbox.notify(RefoundingRefused(refusal))
+            self._refuse_refounding(refounding, refusal)
             return
         old, successor = (
             refounding.configuration, refounding.outcome(ClusterId(self._rng.randbytes(ClusterId.SIZE)))
@@ -974,7 +1011,25 @@ class Node:
         if self._refounding is None:
             old = refounding.configuration
             reason = f"version {old.version} has given way to a new one: it is not needed any more"
+            self._refuse_refounding(refounding, reason)
+
+    def _refuse_refounding(self, refounding: Refounding, reason: str) -> None:
+        if refounding.asked_for:
             self._outbox.notify(RefoundingRefused(reason))
+
+    def _look_for_those_left_behind(self) -> None:
+        """Probe them; where those who answered the operator's question have not followed, ask it anew.
+
+        They may have been evicted from the old cluster before they were told of the new one, or died.
+        """
+        mine, epoch = self.configuration, self._epoch
+        assert mine is not None, "it was replaced"
+        for endpoint in self._left_behind.wake(mine.size, self._now):
+            self._probe_unplaced(endpoint)
+        founded = self._left_behind.take_failed()
+        if epoch is not None and founded is epoch.configuration and self._refounding is None:
+            self.stats["clusters forced anew"] += 1
+            self._refounding = Refounding(self.member, founded, self.settings, self._now, asked_for=False)
 
     def _outdated(self, peer: Endpoint, cluster_id: ClusterId | None, size: int) -> bool:
         """Whether a peer is a member of a cluster that this one has replaced, or may have."""
@@ -1021,6 +1076,10 @@ class Node:
             self._replaced_version = word.version
             self._left_behind.begin(self._me, mine, theirs, self._now, urgent=False)
             self._install(theirs, None)
+
+
+def _other_name(joiner: str, cluster: str) -> str:
+    return f"its cluster name is {joiner!r}, this cluster's is {cluster!r}"
 
 
 def _contradiction(word: Refounded, mine: Configuration) -> str | None:

@@ -42,12 +42,21 @@ class Refounding:
     """
 
     def __init__(
-        self, me: Member, configuration: Configuration, settings: Settings, now: float, repeats: int = 0
+        self,
+        me: Member,
+        configuration: Configuration,
+        settings: Settings,
+        now: float,
+        repeats: int = 0,
+        *,
+        asked_for: bool = True,
     ) -> None:
         self.configuration = configuration
         self._me = me
         self._timeout = settings.probe_timeout
         self._repeats = repeats
+        self.asked_for = asked_for
+        """Whether an operator waits for the outcome."""
         self._began = now
         self._there: dict[Endpoint, None] = {me.endpoint: None}
         self._ahead: dict[Endpoint, int] = {}
@@ -88,7 +97,10 @@ class Refounding:
         """The same question to the members of a newer configuration; None when it was repeated too often."""
         if configuration.cluster_id != self.configuration.cluster_id or self._repeats >= REPEATS:
             return None
-        return Refounding(self._me, configuration, self._settings, now, self._repeats + 1)
+        repeats = self._repeats + 1
+        return Refounding(
+            self._me, configuration, self._settings, now, repeats, asked_for=self.asked_for
+        )  # fmt: skip
 
     def refusal(self) -> str | None:
         """Why nothing may be founded, or None."""
@@ -125,6 +137,8 @@ class LeftBehind:
         self._rng = rng
         self._waiting: dict[Endpoint, None] = {}
         self._urgent: dict[Endpoint, None] = {}
+        self._founded: Configuration | None = None
+        """What this member has told those who are urgent of."""
         self._strangers: dict[Endpoint, None] = {}
         """Others at the addresses of those left behind."""
         self._rounds = 0
@@ -145,6 +159,7 @@ class LeftBehind:
         """The cluster of ``old`` was replaced. ``urgent``: by this member, which has told all in ``new``."""
         self._waiting |= dict.fromkeys(endpoint for endpoint in old.endpoints if endpoint != me)
         self._urgent = dict.fromkeys(e for e in new.endpoints if e != me) if urgent else {}
+        self._founded = new if urgent else None
         self._rounds = 0
         self._ends = now + DAY
         self._rare_at = now + self._pause(new.size) if self._waiting else inf
@@ -176,6 +191,14 @@ class LeftBehind:
             if on:
                 chosen.append(self._rng.choice(list(self._waiting)))
         return list(dict.fromkeys(chosen))
+
+    def take_failed(self) -> Configuration | None:
+        """The new cluster, once, if too few have followed into it to agree on anything."""
+        founded = self._founded
+        if founded is None or self._urgent_at != inf:
+            return None
+        self._founded = None
+        return founded if founded.size - len(self._urgent) < classic_quorum(founded.size) else None
 
     def close(self) -> None:
         self._rare_at = self._urgent_at = inf

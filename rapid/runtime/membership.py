@@ -53,6 +53,7 @@ class Membership:
                 me, options.settings, rng, metadata=options.metadata, make_judge=judge,
                 checks=options.prober is not None, rejoin=options.rejoin, merge=options.merge,
                 expected=options.bootstrap_expect, cluster_id=options.cluster_id,
+                cluster_name=options.cluster_name,
                 alerted=options.alerted,
             )  # fmt: skip
             return self._node

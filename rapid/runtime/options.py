@@ -30,5 +30,6 @@ class Options:
     merge: bool = False
     bootstrap_expect: int = 1
     cluster_id: ClusterId | None = None
+    cluster_name: str = ""
     alerted: Callable[[Configuration, Alert], None] | None = None
     """Called on the driver's thread; must neither block nor raise."""

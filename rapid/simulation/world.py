@@ -54,6 +54,7 @@ class World(Course):
         merge: bool = False,
         expected: int = 1,
         cluster_id: ClusterId | str | None = None,
+        cluster_name: str = "",
         make_judge: MakeJudge | None = None,
         health_check: HealthCheck | None = None,
         service: int = 0,
@@ -75,7 +76,9 @@ class World(Course):
         if expected < 1:
             raise ScenarioError("expected", f"{expected} processes; take at least 1")
         rejoin = self.rejoin if rejoin is None else rejoin
-        options: dict[str, Any] = {"rejoin": rejoin, "merge": merge, "expected": expected}
+        options: dict[str, Any] = {
+            "rejoin": rejoin, "merge": merge, "expected": expected, "cluster_name": cluster_name,
+        }  # fmt: skip
         if cluster_id is not None:
             options["cluster_id"] = self._consistent(cluster_id, merge, expected)
         if make_judge is not None:
@@ -91,13 +94,25 @@ class World(Course):
         return endpoint
 
     def add_members(
-        self, count: int, *, seeds: Sequence[Address] | None = None, merge: bool = False, expected: int = 1
+        self,
+        count: int,
+        *,
+        seeds: Sequence[Address] | None = None,
+        merge: bool = False,
+        expected: int = 1,
+        cluster_name: str = "",
     ) -> list[Endpoint]:
         """Declare ``count`` more addresses: ``m0:7400``, ``m1:7400`` and so on."""
         if count < 1:
             raise ScenarioError("count", f"{count} members; take at least 1")
         return [
-            self.add(Endpoint(f"m{len(self.places)}", 7400), seeds=seeds, merge=merge, expected=expected)
+            self.add(
+                Endpoint(f"m{len(self.places)}", 7400),
+                seeds=seeds,
+                merge=merge,
+                expected=expected,
+                cluster_name=cluster_name,
+            )
             for _ in range(count)
         ]
 

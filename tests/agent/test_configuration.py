@@ -37,6 +37,7 @@ NO_FILES: dict[str, Any] = {
         ({**NO_FILES, "tls_server_name": "10.0.0.1"}, "tls_server_name: '10.0.0.1' is no DNS name"),
         ({**NO_FILES}, "tls_ca: /nowhere/ca.pem: No such file"),
         ({"cluster_id": "x"}, "cluster_id: 'x' is no 32 hexadecimal digits"),
+        ({"cluster_name": "a\nb"}, "cluster_name: 'a\\nb' has characters that are not printable"),
         ({"bootstrap_expect": 0}, "bootstrap_expect: 0 processes"),
     ],
 )

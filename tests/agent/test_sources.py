@@ -38,6 +38,7 @@ listen = "10.0.0.1:7400"
 advertise = "node-1:7400"
 seeds = ["10.0.0.2:7400", "10.0.0.3:7400"]
 bootstrap_expect = 3
+cluster_name = "cache"
 cluster_id = "00112233445566778899aabbccddeeff"
 rejoin = false
 merge = true
@@ -67,6 +68,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         advertise="node-1:7400",
         seeds=("10.0.0.2:7400", "10.0.0.3:7400"),
         bootstrap_expect=3,
+        cluster_name="cache",
         cluster_id="00112233445566778899aabbccddeeff",
         rejoin=False,
         merge=True,

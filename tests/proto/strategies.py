@@ -60,6 +60,7 @@ class Domain:
     """Of rings and watermarks, attempts, sizes."""
     sequences: Strategy
     k: Strategy
+    names: Strategy
 
 
 ANY = Domain(
@@ -74,6 +75,7 @@ ANY = Domain(
     numbers=st.integers(0, (1 << 32) - 1),
     sequences=_words,
     k=st.integers(1, 12),
+    names=st.text(max_size=60).filter(str.isprintable),
 )
 """All that the wire carries."""
 
@@ -114,17 +116,21 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
     )
     observers = several(domain.endpoints)
     standings = st.sampled_from(Standing)
+    names = domain.names
     return {
-        Probe: st.builds(Probe, me, node_ids, domain.sequences, *position),
-        ProbeAck: st.builds(ProbeAck, me, node_ids, domain.sequences, *position),
+        Probe: st.builds(Probe, me, node_ids, domain.sequences, *position, cluster_name=names),
+        ProbeAck: st.builds(ProbeAck, me, node_ids, domain.sequences, *position, cluster_name=names),
         JoinRequest: st.builds(
-            JoinRequest, me, node_ids, *[numbers] * 4, st.none() | cluster_ids, numbers, st.booleans()
+            JoinRequest, me, node_ids, *[numbers] * 4, st.none() | cluster_ids, numbers, st.booleans(),
+            cluster_name=names,
         ),
         JoinReply: st.builds(
             JoinReply, me, standings, st.none() | cluster_ids, versions, observers, _lines,
-            st.none() | node_ids, numbers, observers,
+            st.none() | node_ids, numbers, observers, cluster_name=names,
         ),
-        ObserveRequest: st.builds(ObserveRequest, me, members, cluster_ids, versions, st.booleans()),
+        ObserveRequest: st.builds(
+            ObserveRequest, me, members, cluster_ids, versions, st.booleans(), cluster_name=names
+        ),
         Admitted: st.builds(Admitted, me, cluster_ids, versions),
         Unreached: st.builds(Unreached, me, domain.endpoints, node_ids, grounds),
         Restarted: st.builds(Restarted, me, node_ids),

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
-from rapid.protocol.joining import Joining
+from rapid.protocol.joining import NONE_TRUSTED, Joining, Trusted
 from rapid.protocol.messages import JoinReply, JoinRequest, Message, Standing
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import Discover, Send
@@ -25,7 +25,13 @@ class Joiner:
     """One joiner among seeds that do as they are told; who has no entry in ``seeds`` is silent."""
 
     def __init__(
-        self, *seeds: Endpoint, me: int = 0, settings: Settings = LAN, founds: bool = False, expected: int = 1
+        self,
+        *seeds: Endpoint,
+        me: int = 0,
+        settings: Settings = LAN,
+        founds: bool = False,
+        expected: int = 1,
+        trusted: Trusted = NONE_TRUSTED,
     ) -> None:
         self.now = 0.0
         self.member = Member(at(me), NodeId(b"0" * 16))
@@ -41,7 +47,7 @@ class Joiner:
         self.joining = Joining(
             self.member, seeds, settings, Random(1), self._outbox, self.now, found=self._found,
             failed=self._fail, renew=self._renew, founds=founds, expected=expected,
-            deadline=settings.join_timeout,
+            deadline=settings.join_timeout, trusted=trusted,
         )  # fmt: skip
 
     def run(self, seconds: float) -> None:

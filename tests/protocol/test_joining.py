@@ -8,7 +8,7 @@ import pytest
 
 from rapid.overlay.member import ClusterId, Endpoint, NodeId
 from rapid.protocol import joining as joinings
-from rapid.protocol.joining import MEMORY
+from rapid.protocol.joining import MEMORY, Trusted
 from rapid.protocol.messages import (
     PROTOCOL_VERSION,
     Admitted,
@@ -274,12 +274,33 @@ def test_one_of_the_two_welcomes_is_enough(lost: type[Message]) -> None:
 # -- other ways in
 
 
-def test_a_member_that_probes_is_asked_at_once() -> None:
-    joiner = Joiner(at(1))
+@pytest.mark.parametrize("trusted", [Trusted(frozenset({HERE})), Trusted(named=True)])
+def test_a_member_that_probes_is_asked_at_once_when_its_cluster_is_trusted(trusted: Trusted) -> None:
+    joiner = Joiner(at(1), trusted=trusted)
     joiner.run(0.1)
     joiner.joining.probed(at(5), HERE, 3, joiner.now)
     joiner.run(0.0)
     assert joiner.asked == [(0.0, at(1)), (0.1, at(5))]
+
+
+def test_a_member_of_a_cluster_that_a_seed_has_told_of_is_asked() -> None:
+    joiner = Joiner(at(1), at(2))
+    joiner.seeds[at(1)] = saying(Standing.WELCOME, at(1))
+    joiner.run(4.0)
+    asked = len(joiner.asked)
+    joiner.joining.probed(at(5), HERE, 3, joiner.now)
+    joiner.run(8.0)
+    assert at(5) in [to for _, to in joiner.asked[asked:]]
+
+
+def test_a_member_of_a_cluster_that_nobody_has_told_of_is_not_asked() -> None:
+    """It may look for an earlier process of a service that has nothing to do with this one."""
+    joiner = Joiner(at(1))
+    joiner.joining.probed(at(5), HERE, 3, joiner.now)
+    joiner.run(LAN.join_timeout + 1.0)
+    assert {to for _, to in joiner.asked} == {at(1)}
+    assert joiner.failed is not None
+    assert joiner.failed.startswith(f"seed {at(1)} does not answer; {at(5)} probes {at(0)}, but no seed")
 
 
 @pytest.mark.parametrize(("cluster_id", "size"), [(None, 0), (HERE, 0)])
@@ -290,13 +311,19 @@ def test_who_is_no_member_itself_is_no_way_in(cluster_id: ClusterId | None, size
     assert joiner.asked == [(0.0, at(1))]
 
 
-def test_a_restart_without_a_seed_that_lives_comes_back_by_its_observers() -> None:
-    stage = Stage()
+@pytest.mark.parametrize("options", [{"cluster_name": "cache"}, {}])
+def test_a_restart_without_a_seed_that_lives_comes_back_by_its_observers(options: dict[str, str]) -> None:
+    """Where the name tells that they are its own; without it goes on asking its seeds."""
+    stage = Stage(**options)
     nodes = stage.form(5)
     stage.run(2.0)
     stage.crash(nodes[3])
     again = stage.add(3, 99)
-    assert stage.until(lambda: agree([*nodes[:3], nodes[4], again], 5))
+    assert stage.until(lambda: agree([*nodes[:3], nodes[4], again], 5), 20.0) is bool(options)
+    if not options:
+        assert again.configuration is None
+        stage.add(99, 0)
+        assert stage.until(lambda: again.configuration is not None)
 
 
 def test_a_seed_that_is_this_process_itself_is_not_asked_again() -> None:

@@ -667,3 +667,40 @@ def test_a_stranger_at_the_address_of_one_left_behind_is_left_in_peace() -> None
     )
     told = sum(count for key, count in stranger.stats.items() if key.startswith("rejected:refounding"))
     assert told <= 3 * INTRODUCTIONS, "by each of the three"
+
+
+def test_a_forced_cluster_that_nobody_can_follow_into_is_forced_anew() -> None:
+    """The majority lives, and evicts the one that answered before that was told: a ghost is left."""
+    stage = Stage()
+    nodes = stage.form(5)
+    near, far = nodes[:2], nodes[2:]
+    for one in near:
+        stage.blocked |= {(one.member.endpoint, other.member.endpoint) for other in far}
+        stage.blocked |= {(other.member.endpoint, one.member.endpoint) for other in far}
+    assert stage.until(lambda: agree(far, 3), 30.0)
+    stage.keep = lambda source, to, message: not isinstance(message, Refounded)
+    force(stage, nodes[0])
+    assert stage.until(lambda: view(nodes[0]).size == 2, SETTLED)
+    stage.blocked.clear()
+    assert stage.until(lambda: stage.told(nodes[1], Evicted), 5.0)
+    stage.keep = lambda source, to, message: True
+    assert stage.until(lambda: agree(nodes, 5), 60.0)
+    assert nodes[0].stats["clusters forced anew"] == 1
+    assert not stage.told(nodes[0], RefoundingRefused)
+
+
+def test_only_a_cluster_that_too_few_follow_into_has_failed() -> None:
+    refounding, old = asked(8)
+    for number in (1, 2):
+        answer(refounding, number)
+    new = refounding.outcome(ClusterId(b"n" * 16))
+    for heard, fails in (([], True), ([1], False)):
+        left = LeftBehind(LAN, Random(1))
+        left.begin(at(0), old, new, 0.0, urgent=True)
+        assert left.take_failed() is None, "they have some time"
+        for number in heard:
+            left.heard(at(number))
+        while left.due < 30.0:
+            left.wake(new.size, left.due)
+        assert (left.take_failed() is new) is fails
+        assert left.take_failed() is None, "once"

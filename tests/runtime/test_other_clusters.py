@@ -88,6 +88,7 @@ async def test_an_eviction_is_told_and_the_member_comes_back_as_another() -> Non
         ({"settings": Settings.local(k=8, h=7)}, "its k is 8, this cluster's is 10"),
         ({"settings": Settings.local(h=8)}, "its h is 8, this cluster's is 9"),
         ({"settings": Settings.local(l=2)}, "its l is 2, this cluster's is 3"),
+        ({"cluster_name": "jobs"}, "its cluster name is 'jobs', this cluster's is ''"),
         ({"cluster_id": "ab" * 16}, f"its cluster is {'ab' * 16}, this cluster's is "),
     ],
 )
@@ -103,9 +104,32 @@ async def test_who_does_not_fit_is_told_which_value_differs(options: dict[str, A
 
 async def test_who_names_the_right_cluster_is_let_in() -> None:
     async with AsyncExitStack() as stack:
-        a = await member(stack, V4)
-        b = await member(stack, V4, [a.endpoint], cluster_id=a.view.cluster_id)
+        a = await member(stack, V4, cluster_name="cache")
+        options = {"cluster_id": a.view.cluster_id, "cluster_name": "cache"}
+        b = await member(stack, V4, [a.endpoint], **options)
         await until_all_agree([a, b])
+
+
+async def test_an_address_that_passes_to_another_service_is_removed_and_no_way_in() -> None:
+    """Also where there are no names: the new owner of the address has seeds of its own, which are not up."""
+    for name in ("cache", ""):
+        async with AsyncExitStack() as stack:
+            a = await member(stack, V4, cluster_name=name)
+            b, c = [await member(stack, V4, [a.endpoint], cluster_name=name) for _ in range(2)]
+            await until_all_agree([a, b, c])
+            at = c.endpoint
+            await c.close()
+            seeds = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+            jobs = Cluster(at, seeds=seeds, settings=Settings.local(join_timeout=2.0), cluster_name="")
+            with pytest.raises(rapid.JoinError):
+                await jobs.start()
+            await until_all_agree([a, b])
+
+
+@pytest.mark.parametrize("name", ["a\nb", "n" * 256, 7])
+def test_what_is_no_cluster_name(name: Any) -> None:
+    with pytest.raises(rapid.SettingsError, match="^cluster_name: "):
+        Cluster(V4, cluster_name=name)
 
 
 async def test_who_cannot_be_reached_is_told_so() -> None:
