@@ -12,6 +12,9 @@ from rapid.overlay.member import Endpoint, Member
 from rapid.settings import Settings
 
 ATTEMPTS = 10
+PROBED = 256
+"""Joiners that are probed at a time and have not answered; the others wait for their turn. Anyone may ask to
+be probed, and each one that is takes a connection."""
 ROOM = 32 * 1024 * 1024
 """Bytes for joiners: 16,000 of them, or 10,000 with a kilobyte of metadata each."""
 
@@ -47,7 +50,7 @@ class Admission:
 
     With ``check`` the application is asked, too, whether a joiner that answered is well. Keyed by
     address: a newer process at the same address replaces the older. ``room`` limits how many there are
-    at a time. ``due`` is the next time to :meth:`wake`.
+    at a time, and ``PROBED`` how many are probed. ``due`` is the next time to :meth:`wake`.
     """
 
     def __init__(
@@ -67,6 +70,10 @@ class Admission:
         self._joiners: dict[Endpoint, Joiner] = {}
         self._expected: dict[Endpoint, None] = {}
         """Those whose first probe may still be answered."""
+        self._probed: dict[Endpoint, None] = {}
+        """Those that are probed, and have not answered yet."""
+        self._waiting: dict[Endpoint, None] = {}
+        """Those that are to be probed once others have answered, in the order of arrival."""
         self._room = room
         self._heap: list[tuple[float, int, Joiner]] = []
         self._order = 0
@@ -76,8 +83,8 @@ class Admission:
 
     @property
     def expects_more(self) -> bool:
-        """Whether joiners were asked just now, and may answer any moment."""
-        return bool(self._expected)
+        """Whether joiners were asked just now, or are about to be, and may answer any moment."""
+        return bool(self._expected or self._waiting)
 
     @property
     def due(self) -> float:
@@ -112,17 +119,18 @@ class Admission:
         if joiner.reached:
             self._reached(joiner)
         elif joiner.at == inf and not joiner.answered:
-            self._expected[member.endpoint] = None
-            self._schedule(joiner, now)
+            self._waiting[member.endpoint] = None
+            self._begin_waiting(now)
         return True
 
-    def answered(self, endpoint: Endpoint, node_id: bytes) -> None:
+    def answered(self, endpoint: Endpoint, node_id: bytes, now: float) -> None:
         joiner = self._joiners.get(endpoint)
         if joiner is None or joiner.member.node_id != node_id or joiner.answered:
             return
         joiner.answered = True
         joiner.at = inf
-        self._expected.pop(endpoint, None)
+        self._forget_probes(endpoint)
+        self._begin_waiting(now)
         if self._check is not None:
             self._check(joiner.member)
         else:
@@ -134,7 +142,7 @@ class Admission:
         if joiner is not None:
             joiner.ground = Ground.REFUSED
 
-    def checked(self, endpoint: Endpoint, node_id: bytes, passed: bool) -> None:
+    def checked(self, endpoint: Endpoint, node_id: bytes, passed: bool, now: float) -> None:
         """The application has found this process well, or not."""
         joiner = self._joiners.get(endpoint)
         if joiner is None or joiner.member.node_id != node_id or not joiner.answered or joiner.reached:
@@ -143,17 +151,19 @@ class Admission:
             self._let_in(joiner)
         else:
             self._drop(joiner)
+            self._begin_waiting(now)
             self._unreachable(joiner, Ground.UNHEALTHY)
 
     def _let_in(self, joiner: Joiner) -> None:
         joiner.reached = True
         self._reached(joiner)
 
-    def take(self, version: float) -> list[Joiner]:
+    def take(self, version: float, now: float) -> list[Joiner]:
         """Forget those that asked for an epoch before this one; give them in the order of arrival."""
         taken = [joiner for joiner in self._joiners.values() if joiner.version < version]
         for joiner in taken:
             self._drop(joiner)
+        self._begin_waiting(now)
         return taken
 
     def look_again(self) -> None:
@@ -169,6 +179,7 @@ class Admission:
                 continue
             if joiner.attempts >= ATTEMPTS:
                 self._drop(joiner)
+                self._begin_waiting(now)
                 self._unreachable(joiner, joiner.ground)
                 continue
             joiner.attempts += 1
@@ -177,6 +188,19 @@ class Admission:
             self._schedule(joiner, now + self._settings.probe_timeout / 2)
             self._probe(joiner.member)
 
+    def _begin_waiting(self, now: float) -> None:
+        """Probe those who wait, as far as there is room."""
+        while self._waiting and len(self._probed) < PROBED:
+            endpoint = next(iter(self._waiting))
+            del self._waiting[endpoint]
+            self._probed[endpoint] = self._expected[endpoint] = None
+            self._schedule(self._joiners[endpoint], now)
+
+    def _forget_probes(self, endpoint: Endpoint) -> None:
+        self._expected.pop(endpoint, None)
+        self._probed.pop(endpoint, None)
+        self._waiting.pop(endpoint, None)
+
     def _schedule(self, joiner: Joiner, at: float) -> None:
         joiner.at = at
         self._order += 1
@@ -184,5 +208,5 @@ class Admission:
 
     def _drop(self, joiner: Joiner) -> None:
         del self._joiners[joiner.member.endpoint]
-        self._expected.pop(joiner.member.endpoint, None)
+        self._forget_probes(joiner.member.endpoint)
         self._room += footprint.of_joiner(joiner.member)

@@ -797,7 +797,7 @@ class Node:
             self._joining.probed(probe.sender, probe.cluster_id, probe.size, self._now)
         if self._alone is not None:
             self._alone.answered(probe.sender, probe.cluster_id, probe.size)
-        self._compare(probe)
+        self._compare(probe, token)
 
     def _on_ack(self, ack: ProbeAck) -> None:
         mine = self.configuration
@@ -822,7 +822,7 @@ class Node:
         if self._epoch is not None:
             self._epoch.alert(edge.subject, Status.DOWN, edge.rings, self._now, edge.ground)
 
-    def _compare(self, theirs: Probe | ProbeAck) -> bool:
+    def _compare(self, theirs: Probe | ProbeAck, token: Hashable | None = None) -> bool:
         """Whether the peer is in the same epoch; who is ahead is asked for what was missed here."""
         mine, peer, cluster_id, version = (
             self.configuration, theirs.sender, theirs.cluster_id, theirs.version
@@ -831,7 +831,7 @@ class Node:
             return False
         if cluster_id != mine.cluster_id:
             if self._outdated(peer, cluster_id, theirs.size):
-                self._announce_to(peer, cluster_id)
+                self._announce_to(peer, cluster_id, token)
             elif self._epoch is not None and (peer not in self._left_behind or peer in self._outreach.seeds):
                 sighting = Sighting(cluster_id, theirs.size, theirs.failing, theirs.quorum_lost)
                 self._meet(peer, sighting, self._epoch)
@@ -1042,15 +1042,21 @@ class Node:
         self._left_behind.give_up(peer)
         return False
 
-    def _announce_to(self, peer: Endpoint, cluster_id: ClusterId) -> None:
-        """Tell a member of another cluster that it was replaced by this one, or who its competitor is."""
+    def _announce_to(self, peer: Endpoint, cluster_id: ClusterId, token: Hashable | None = None) -> None:
+        """Tell a member of another cluster that it was replaced by this one, or who its competitor is.
+
+        No stranger has this process connect to anywhere: it is told by the way that it came, or not at all.
+        """
         mine = self.configuration
-        if mine is None or not self._lineage.ids or not self._notices.due(peer, self._now):
+        if mine is None or not self._lineage.ids or not (token is not None or self._is_known(peer)):
+            return
+        if not self._notices.due(peer, self._now):
             return
         if not self._lineage.replaced(cluster_id):
             self._notices.introduced(cluster_id)
         *formerly, replaced = self._lineage.ids
-        self._send(peer, Refounded(self._me, replaced, self._replaced_version, mine, tuple(formerly)))
+        word = Refounded(self._me, replaced, self._replaced_version, mine, tuple(formerly))
+        self._outbox.answer(token, peer, word)
 
     def _on_refounded(self, word: Refounded) -> None:
         """Go over to the cluster that replaces this one, whatever was agreed on here in the meantime.

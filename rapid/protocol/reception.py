@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from math import inf
@@ -27,6 +28,10 @@ from rapid.protocol.outbox import Outbox
 from rapid.protocol.sponsorship import Guest, Sponsorship
 from rapid.settings import Settings
 
+AHEAD = 64
+"""Versions that a joiner may be ahead, which has asked others before."""
+KEPT = 64
+"""Requests of sponsors that are not known here yet."""
 REASONS = {
     Ground.SILENT: "its probes went unanswered",
     Ground.REFUSED: "its host refused the connection",
@@ -61,6 +66,8 @@ class Reception:
         self._epoch: Epoch | None = None
         self._node_id: NodeId | None = None
         self._now = 0.0
+        self._kept = deque[ObserveRequest](maxlen=KEPT)
+        """Of sponsors that may be members by the version that they name: looked at then."""
         self._admission = Admission(settings, probe, self._reached, self._unreachable, check)
         self._sponsorship = Sponsorship()
 
@@ -75,7 +82,7 @@ class Reception:
     def answered(self, endpoint: Endpoint, node_id: NodeId, now: float) -> None:
         """An ack came, perhaps of a joiner."""
         self._now = now
-        self._admission.answered(endpoint, node_id)
+        self._admission.answered(endpoint, node_id, now)
 
     def refused(self, endpoint: Endpoint) -> None:
         """A connection to this address was refused, perhaps a joiner's."""
@@ -84,7 +91,7 @@ class Reception:
     def checked(self, endpoint: Endpoint, node_id: NodeId, passed: bool, now: float) -> None:
         """The application's word on a process, perhaps a joiner."""
         self._now = now
-        self._admission.checked(endpoint, node_id, passed)
+        self._admission.checked(endpoint, node_id, passed, now)
 
     def enter(self, node_id: NodeId, before: Configuration | None, epoch: Epoch, now: float) -> None:
         """A new epoch: tell those who are in, and send the rest to their new observers.
@@ -97,12 +104,15 @@ class Reception:
         after = epoch.configuration
         guests = self._sponsorship.take(after.version)
         sponsored = {guest.member.endpoint for guest in guests}
-        for joiner in self._admission.take(after.version):
+        for joiner in self._admission.take(after.version, now):
             if joiner.member.endpoint not in sponsored:
                 self._tell(joiner.member, joiner.token, before, after, observed=True)
         for guest in guests:
             self._tell(guest.member, guest.token, before, after, observed=False)
         self._admission.look_again()
+        kept, self._kept = self._kept, deque(maxlen=KEPT)
+        for request in kept:
+            self.on_observe_request(request, None, now)
 
     def _tell(
         self,
@@ -130,7 +140,8 @@ class Reception:
     def close(self) -> None:
         """No member any longer: joiners find others."""
         self._epoch = None
-        self._admission.take(inf)
+        self._kept.clear()
+        self._admission.take(inf, self._now)
         self._sponsorship.take(inf)
 
     def on_join_request(self, request: JoinRequest, token: Hashable | None, now: float) -> None:
@@ -176,11 +187,17 @@ class Reception:
             return
         mine = epoch.configuration
         own = request.sender == joiner.endpoint
-        # a sponsor that is ahead may be a member that is not known here yet
-        if not own and (request.relay or (request.sender not in mine and request.version <= mine.version)):
+        sponsor = request.sender in mine
+        if not own and (request.relay or (not sponsor and request.version <= mine.version)):
             self._outbox.reject("observe request for another process", request.sender)
             return
+        if not sponsor and request.version > mine.version + AHEAD:
+            self._outbox.reject("observe request far ahead", request.sender)
+            return
         if not own:
+            if not sponsor:  # one that is ahead may be a member that is not known here yet
+                self._kept.append(request)
+                return
             token = None  # the way back to the sponsor
         held = mine.member(joiner.endpoint)
         stale = request.version < mine.version or (
@@ -205,7 +222,7 @@ class Reception:
         """Pass a joiner's request on: that spares it and each of its observers a connection."""
         assert self._epoch is not None, "only a member sponsors"
         mine, joiner = self._epoch.configuration, request.member
-        if not self._sponsorship.take_in(Guest(joiner, request.version, token)):
+        if not self._sponsorship.take_in(Guest(joiner, request.version, token), now):
             self._outbox.stats["dropped:joiner"] += 1
             return
         passed_on = replace(request, sender=self._me, relay=False)

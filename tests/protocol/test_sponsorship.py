@@ -16,7 +16,7 @@ def guest(number: int, version: int = 1, life: int = 0) -> Guest:
 def test_guests_leave_with_the_epoch_after_theirs_in_the_order_of_arrival() -> None:
     sponsorship = Sponsorship()
     for number, version in ((3, 1), (1, 2), (2, 1)):
-        assert sponsorship.take_in(guest(number, version))
+        assert sponsorship.take_in(guest(number, version), 0.0)
     assert [taken.member.endpoint for taken in sponsorship.take(2)] == [at(3), at(2)]
     assert [taken.member.endpoint for taken in sponsorship.take(2)] == []
     assert [taken.member.endpoint for taken in sponsorship.take(3)] == [at(1)]
@@ -25,8 +25,8 @@ def test_guests_leave_with_the_epoch_after_theirs_in_the_order_of_arrival() -> N
 def test_a_newer_process_replaces_the_older() -> None:
     sponsorship = Sponsorship()
     older, newer = guest(1), guest(1, life=1)
-    assert sponsorship.take_in(older)
-    assert sponsorship.take_in(newer)
+    assert sponsorship.take_in(older, 0.0)
+    assert sponsorship.take_in(newer, 0.0)
     assert sponsorship.guest(at(1), older.member.node_id) is None
     assert sponsorship.guest(at(1), newer.member.node_id) == newer
     assert sponsorship.take(2) == [newer]
@@ -35,7 +35,7 @@ def test_a_newer_process_replaces_the_older() -> None:
 def test_there_is_room_for_so_many_and_it_comes_back() -> None:
     sponsorship = Sponsorship(room=3 * footprint.JOINER)
     for _ in range(3):
-        assert all(sponsorship.take_in(guest(number)) for number in range(3))
-        assert not sponsorship.take_in(guest(3))
-        assert sponsorship.take_in(guest(2, life=1)), "it takes no more than the one before it"
+        assert all(sponsorship.take_in(guest(number), 0.0) for number in range(3))
+        assert not sponsorship.take_in(guest(3), 0.0)
+        assert sponsorship.take_in(guest(2, life=1), 0.0), "it takes no more than the one before it"
         assert len(sponsorship.take(2)) == 3
