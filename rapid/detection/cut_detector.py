@@ -30,13 +30,14 @@ class Tally:
         self.subject = subject
         self.up = up
         self.watchers = watchers
-        self.observers = rings_by_watcher(watchers)
+        self.observers = {} if up else rings_by_watcher(watchers)
+        """Each observer of a member, with the bitmap of the rings that it holds."""
         self.reported = 0
         """The rings whose observer has ever reported it, as UP or DOWN."""
         self.down = 0
         """Those of them whose report was not withdrawn since."""
-        self.revisions: dict[int, int] = {}
-        """The revision of each ring's report, where it is not 0."""
+        self.revisions: dict[int, int] | None = None
+        """The revision of each ring's report, where it is not 0; None where all are."""
         self.leaving = 0
         self.inferred = 0
         self.expired = False
@@ -56,7 +57,7 @@ class Tally:
     def reporters(self) -> set[Endpoint]:
         """The observers that report it themselves: what is inferred is nobody's report."""
         rings = self.down | self.leaving
-        return {watcher for watcher, held in self.observers if rings & held}
+        return {watcher for ring, watcher in enumerate(self.watchers) if rings >> ring & 1}
 
     def news(self, alert: Alert) -> int:
         """The rings of an alert for which it supersedes what is known."""
@@ -64,9 +65,9 @@ class Tally:
             return alert.rings & ~self.leaving
         new = alert.rings & ~self.reported
         if alert.revision:
-            known = alert.rings & self.reported
+            known, revisions = alert.rings & self.reported, self.revisions or {}
             for ring in range(known.bit_length()):
-                if known >> ring & 1 and self.revisions.get(ring, 0) < alert.revision:
+                if known >> ring & 1 and revisions.get(ring, 0) < alert.revision:
                     new |= 1 << ring
         return new
 
@@ -78,6 +79,7 @@ class Tally:
         self.reported |= new
         self.down = self.down & ~new if alert.status is WITHDRAWN else self.down | new
         if alert.revision:
+            self.revisions = self.revisions or {}
             for ring in range(new.bit_length()):
                 if new >> ring & 1:
                     self.revisions[ring] = alert.revision
@@ -244,7 +246,7 @@ class CutDetector:
         if tally.up:
             return True
         rings, reporters = tally.down | tally.leaving, 0
-        for _, held in tally.observers:
+        for held in tally.observers.values():
             if rings & held:
                 reporters += 1
                 if reporters > 1:
@@ -339,7 +341,7 @@ class CutDetector:
             return True
         trusted, rings, accused = tally.leaving, tally.down | tally.leaving, self._reported
         count = rings.bit_count()
-        for watcher, held in tally.observers:
+        for watcher, held in tally.observers.items():
             if rings & held and accused.get(watcher, 0) < count:
                 trusted |= rings & held
         return trusted.bit_count() >= self._l
@@ -383,7 +385,8 @@ class CutDetector:
             tally = tallies[process]
             inferred, rings = 0, tally.down | tally.leaving
             if gone and (tally.up or process[0] in gone) and rings.bit_count() < self._h:
-                for observer, held in tally.observers:
+                observers = tally.observers or rings_by_watcher(tally.watchers)
+                for observer, held in observers.items():
                     if observer in gone:
                         inferred |= held
                 inferred &= ~rings
@@ -394,12 +397,12 @@ class CutDetector:
                 self._place(process, tally)
 
 
-def rings_by_watcher(watchers: tuple[Endpoint, ...]) -> list[tuple[Endpoint, int]]:
+def rings_by_watcher(watchers: tuple[Endpoint, ...]) -> dict[Endpoint, int]:
     """Each of the watchers once, with the bitmap of the rings on which it watches."""
     held: dict[Endpoint, int] = {}
     for ring, watcher in enumerate(watchers):
         held[watcher] = held.get(watcher, 0) | 1 << ring
-    return list(held.items())
+    return held
 
 
 def ring_bits(watchers: tuple[Endpoint, ...], observer: Endpoint) -> int:
