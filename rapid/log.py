@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 LOGGER = logging.getLogger("rapid")
@@ -21,6 +21,8 @@ LOGGER.addHandler(logging.NullHandler())
 
 LIMIT = 1000
 """Records that wait for the thread; what is logged beyond that is dropped and counted."""
+IDLE = 1.0
+"""Seconds after the last record that the thread ends."""
 FLUSH_TIMEOUT = 0.5
 """Seconds that the end of a process or of a member waits for what was logged before."""
 DROPPED = "log records were dropped: the application's handlers are too slow, or have raised"
@@ -41,6 +43,7 @@ class Log:
         self.queued = True
         """Whether a thread of its own emits what is logged. Otherwise that happens at once, for tests."""
         self._limit = limit
+        self._at_exit = False
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
 
@@ -80,10 +83,11 @@ class Log:
         """Done when what was logged so far is emitted."""
         flushed: Future[None] = Future()
         flushed.set_running_or_notify_cancel()
-        if self._thread is None:
-            flushed.set_result(None)
-        else:
-            self._queue.put(flushed)
+        with self._lock:
+            if self._thread is not None:
+                self._queue.put(flushed)
+                return flushed
+        flushed.set_result(None)
         return flushed
 
     def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:
@@ -100,23 +104,25 @@ class Log:
     def _hand_over(self, emit: Emit) -> None:
         if not self.queued:
             self._emit(emit)
-        elif self._queue.qsize() >= self._limit or not self._is_running():
-            self._drop(1)
-        else:
-            self._queue.put(emit)
+            return
+        # nobody holds the lock for longer than a moment
+        with self._lock:
+            if self._queue.qsize() >= self._limit or not self._is_running():
+                self._dropped += 1
+            else:
+                self._queue.put(emit)
 
     def _is_running(self) -> bool:
-        """Whether the thread is there; it is started with the first record."""
-        if self._thread is not None:
-            return True
-        with self._lock:
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="rapid log", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    return False
-                self._thread = thread
+        """Whether the thread is there: it is started with the first record. With the lock held."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="rapid log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+            if not self._at_exit:
+                self._at_exit = True
                 atexit.register(self.flush)
         return True
 
@@ -128,7 +134,14 @@ class Log:
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=IDLE)
+            except Empty:
+                with self._lock:
+                    if self._queue.empty():
+                        self._thread = None
+                        return
+                continue
             if isinstance(item, Future):
                 item.set_result(None)
                 continue

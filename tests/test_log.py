@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -146,6 +147,22 @@ def test_a_handler_that_raises_ends_nothing(
         LOGGER.removeHandler(handler)
     assert [getattr(record, "event", "") for record in handled] == ["raise", "raise", "go on", DROPPED]
     assert handled[-1].getMessage().endswith("records=2")
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_the_thread_ends_when_nothing_is_logged_and_begins_again(
+    handled: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rapid.log.IDLE", 0.01)
+    log = Log()
+    for number in (1, 2):
+        log.warning("an event", number=number)
+        deadline = time.monotonic() + 15
+        while log._thread is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert len(handled) == number
+        assert log.flush(), "there is nothing to wait for"
 
 
 @pytest.mark.usefixtures("unconfigured")

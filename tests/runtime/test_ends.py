@@ -134,8 +134,7 @@ async def test_the_changes_end_when_it_could_not_join_again() -> None:
         assert (now.state, now.reason) == (State.CLOSED, failed.reason)
         late = [change async for change in cluster.changes()]
         assert late[-1] == failed, "also who reads later is told"
-        with pytest.raises(rapid.StateError):
-            await cluster.leave()
+        await cluster.leave()
         await cluster.close()
         await cluster.close()
 
