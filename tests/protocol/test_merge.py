@@ -239,7 +239,7 @@ def test_one_that_none_of_the_others_told_follows_them() -> None:
     world.start()
     apart = lambda: {len(life.configuration.members) for life in world.live if life.configuration} == {3, 5}  # noqa: E731 - a condition
     assert world.run_until(apart, 30.0)
-    world.partition([[*near[:2], *far], near])
+    world.partition([far, near[2:]], bridges=near[:2])
     world.run(20.0)
     world.heal()
     world.expect_agreement(90.0)

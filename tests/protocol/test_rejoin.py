@@ -158,7 +158,9 @@ def stranded(count: int = 2, size: int = 7, **settings: float) -> tuple[World, l
     assert world.run_until(lambda: world.view_of("m0:7400").size == size - count, 60.0)  # type: ignore[union-attr]
     for address, life in zip(out, lives, strict=True):
         # one after the other, so that the first cannot be back before the last one knows
-        world.partition([rest, *([address, rest[0]] if one == address else [one] for one in out)])
+        world.heal()
+        world.isolate([one for one in out if one != address])
+        world.black_hole([address], rest[1:])
         assert world.run_until(lambda: bool(evictions(life)), 20.0)  # noqa: B023 - it ends with its turn
         world.isolate(out)
     world.crash(rest, silent=True)
