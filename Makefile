@@ -10,6 +10,9 @@ BUDGET ?= 3600
 SEEDS ?= 0-999999
 # seconds for each of the four runs of the fuzzer
 FUZZ ?= 60
+# what to mutate: files or folders of rapid/; all modules of tests/mutation/scopes.toml by default
+MUTANTS ?=
+JOBS ?= 2
 
 OTHER_TESTS ?= tests/overlay tests/detection tests/proto tests/protocol tests/simulation/test_world.py \
 	tests/runtime/test_cluster.py tests/runtime/test_feed.py tests/test_blocking.py tests/test_view.py
@@ -17,7 +20,7 @@ OTHER_TESTS ?= tests/overlay tests/detection tests/proto tests/protocol tests/si
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo bench-smoke service-discovery datastore test verify network fuzz docs package other-python lint types proto clean
+.PHONY: help demo bench-smoke service-discovery datastore test verify network fuzz mutants docs package other-python lint types proto clean
 
 help:
 	@echo "make demo         30 processes form a cluster, 5 are killed, the others agree"
@@ -28,6 +31,7 @@ help:
 	@echo "make verify       the long checks; BUDGET=3600 seconds of them"
 	@echo "make network      processes on broken networks; needs root on Linux, iproute2 and nftables"
 	@echo "make fuzz         inputs that a fuzzer makes up; FUZZ=60 seconds for each of four runs"
+	@echo "make mutants      small faults in the protocol core that the tests must find; MUTANTS=rapid/consensus"
 	@echo "make docs         the pages of docs/, with the reference, into build/site"
 	@echo "make package      wheel and sdist into dist/, checked, installed and tried"
 	@echo "make other-python OTHER=python3.13  that package, and some tests, under another interpreter"
@@ -73,6 +77,10 @@ fuzz: $(VENV)/.installed-fuzz
 	$(BIN)/python -m tests.fuzz.guided codec --drawn --seconds $(FUZZ)
 	$(BIN)/python -m tests.fuzz.guided node --seconds $(FUZZ)
 	$(BIN)/python -m tests.fuzz.guided node --drawn --seconds $(FUZZ)
+
+# what survives is compared with tests/mutation/known.toml
+mutants: $(VENV)/.installed-mutants
+	$(BIN)/python -m tests.mutation.run --jobs $(JOBS) $(MUTANTS)
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

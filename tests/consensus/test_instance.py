@@ -40,6 +40,11 @@ def test_one_member_decides_alone() -> None:
     assert instance.decided == A
 
 
+def test_nothing_is_decided_at_first() -> None:
+    instance = Instance(5, 0)
+    assert (instance.decided, instance.decided_rank, instance.conflicts) == (None, NO_RANK, 0)
+
+
 def test_a_promise_silences_the_fast_vote() -> None:
     instance = Instance(5, 1)
     instance.add_prepare(Prepare(Rank(2, 0)))
@@ -53,6 +58,20 @@ def test_one_fast_vote_only() -> None:
     instance.propose(A)
     instance.propose(B)
     assert said(instance, Vote) == [Vote(FAST, A, bits(0))]
+
+
+def test_a_promise_of_the_fast_round_itself_bears_the_fast_vote() -> None:
+    instance = Instance(5, 1)
+    instance.add_prepare(Prepare(FAST))
+    instance.propose(A)
+    assert said(instance, Vote) == [Vote(FAST, A, bits(1))]
+
+
+def test_a_prepare_is_new_once() -> None:
+    instance = Instance(5, 3)
+    assert instance.add_prepare(Prepare(Rank(2, 0)))
+    assert not instance.add_prepare(Prepare(Rank(2, 0)))
+    assert said(instance, Promise) == [Promise(Rank(2, 0), NO_RANK, None, bits(3))]
 
 
 def test_a_promise_reports_the_vote_before_it() -> None:
@@ -86,6 +105,44 @@ def test_a_vote_is_a_promise_too() -> None:
     assert said(instance, Vote) == [Vote(Rank(4, 1), A, bits(3))]
 
 
+def test_no_promise_of_a_round_after_a_vote_in_it() -> None:
+    """The prepare of a round may arrive after its accept; such a promise would contradict itself."""
+    instance = Instance(5, 3)
+    instance.learn(A)
+    instance.add_accept(Accept(Rank(2, 0), A))
+    assert instance.add_prepare(Prepare(Rank(2, 0)))
+    assert said(instance, Promise) == []
+
+
+def test_a_promise_bears_the_vote_of_its_own_round() -> None:
+    instance = Instance(5, 3)
+    instance.add_prepare(Prepare(Rank(2, 0)))
+    instance.learn(A)
+    instance.add_accept(Accept(Rank(2, 0), A))
+    assert said(instance, Vote) == [Vote(Rank(2, 0), A, bits(3))]
+
+
+def test_who_proposes_a_value_holds_its_body() -> None:
+    instance = Instance(5, 3)
+    instance.propose(A)
+    instance.add_accept(Accept(Rank(2, 0), A))
+    assert said(instance, Vote) == [Vote(FAST, A, bits(3)), Vote(Rank(2, 0), A, bits(3))]
+
+
+def test_one_pick_of_a_round_counts() -> None:
+    instance = Instance(5, 3)
+    instance.learn(A)
+    instance.learn(B)
+    assert instance.add_accept(Accept(Rank(2, 0), A))
+    assert not instance.add_accept(Accept(Rank(2, 0), A))
+    assert instance.conflicts == 0
+    for conflicts in (1, 2):
+        assert not instance.add_accept(Accept(Rank(2, 0), B))
+        assert instance.conflicts == conflicts
+    assert instance.accepts == {Rank(2, 0): A}
+    assert said(instance, Vote) == [Vote(Rank(2, 0), A, bits(3))]
+
+
 def test_no_vote_without_the_body() -> None:
     instance = Instance(5, 3)
     instance.add_accept(Accept(Rank(2, 0), A))
@@ -102,6 +159,7 @@ def test_a_promise_counts_once_per_sender() -> None:
     promise = Promise(Rank(2, 0), NO_RANK, None, bits(1))
     assert instance.add_promise(promise) == bits(1)
     assert instance.add_promise(promise) == 0
+    assert instance.conflicts == 0
     assert said(instance, Accept) == [], "two of five, however often they say it"
     instance.add_promise(Promise(Rank(2, 0), NO_RANK, None, bits(2)))
     assert said(instance, Accept) == [Accept(Rank(2, 0), A)]
@@ -124,6 +182,16 @@ def test_a_vote_counts_once_per_voter() -> None:
     assert instance.decided is None
 
 
+def test_what_contradicts_any_earlier_word_is_counted() -> None:
+    instance = Instance(8, 0)
+    instance.add_vote(Vote(FAST, A, bits(1)))
+    instance.add_vote(Vote(FAST, B, bits(2)))
+    assert instance.add_vote(Vote(FAST, C, bits(1))) == 0
+    assert instance.conflicts == 1
+    assert instance.add_vote(Vote(FAST, C, bits(1, 2))) == 0
+    assert instance.conflicts == 3
+
+
 def test_classic_round_decides_on_a_majority_of_one_rank() -> None:
     instance = Instance(5, 0)
     instance.add_vote(Vote(Rank(2, 1), A, bits(1, 2)))
@@ -144,6 +212,32 @@ def test_a_coordinator_picks_once_a_rank() -> None:
     assert said(instance, Accept) == [Accept(Rank(2, 0), A)]
 
 
+def test_nobody_picks_for_the_round_of_another() -> None:
+    instance = Instance(5, 0)
+    instance.learn(A)
+    instance.add_promise(Promise(Rank(2, 1), NO_RANK, None, bits(1, 2, 3)))
+    assert said(instance, Accept) == []
+
+
+def test_a_coordinator_counts_those_who_promised_and_nobody_else() -> None:
+    instance = Instance(5, 1)
+    instance.learn(A)
+    instance.coordinate(2)
+    instance.add_promise(Promise(Rank(2, 1), FAST, A, bits(2)))
+    assert said(instance, Accept) == [], "two of five"
+
+
+def test_a_free_coordinator_picks_its_own_proposal() -> None:
+    instance = Instance(3, 0)
+    instance.learn(A)
+    instance.add_prepare(Prepare(Rank(2, 1)))
+    instance.propose(B)
+    assert said(instance, Vote) == []
+    instance.coordinate(3)
+    instance.add_promise(Promise(Rank(3, 0), NO_RANK, None, bits(1)))
+    assert said(instance, Accept) == [Accept(Rank(3, 0), B)]
+
+
 def test_a_coordinator_without_a_value_waits_for_one() -> None:
     instance = Instance(3, 0)
     instance.coordinate(2)
@@ -162,6 +256,49 @@ def test_no_round_below_what_is_promised() -> None:
     assert said(instance, Prepare) == [Prepare(Rank(6, 0))]
 
 
+def test_nobody_coordinates_the_fast_round() -> None:
+    instance = Instance(5, 2)
+    instance.coordinate(FAST.round)
+    assert instance.said == []
+    assert instance.promised == NO_RANK
+
+
+def test_what_was_said_of_a_forgotten_round_has_no_effect() -> None:
+    instance = Instance(5, 1)
+    instance.learn(A)
+    instance.add_prepare(Prepare(Rank(2, 3)))
+    instance.add_promise(Promise(Rank(2, 3), NO_RANK, None, bits(2)))
+    instance.add_accept(Accept(Rank(2, 3), A))
+    instance.add_vote(Vote(Rank(2, 3), A, bits(2)))
+    instance.add_prepare(Prepare(Rank(3, 3)))
+    instance.forget(Rank(2, 3))
+    instance.forget(Rank(7, 3))
+    instance.forget(Rank(3, 3))
+    assert (instance.prepares, instance.promises, instance.accepts, instance.votes) == ({}, {}, {}, {})
+    assert instance.highest_round == FAST.round
+    assert instance.add_vote(Vote(Rank(2, 3), A, bits(2))) == bits(2)
+    assert instance.decided is None
+
+
+def test_who_has_voted_in_a_forgotten_round_votes_in_it_no_more() -> None:
+    instance = Instance(5, 1)
+    instance.learn(A)
+    instance.learn(B)
+    instance.add_accept(Accept(Rank(2, 3), A))
+    instance.forget(Rank(2, 3))
+    instance.add_accept(Accept(Rank(2, 3), B))
+    assert said(instance, Vote) == [Vote(Rank(2, 3), A, bits(1))]
+
+
+def test_a_forgotten_round_is_not_opened_again() -> None:
+    instance = Instance(5, 1)
+    instance.coordinate(2)
+    instance.forget(Rank(2, 1))
+    instance.coordinate(2)
+    assert said(instance, Prepare) == [Prepare(Rank(2, 1))]
+    assert said(instance, Promise) == [Promise(Rank(2, 1), NO_RANK, None, bits(1))]
+
+
 def test_rounds_end_only_with_a_decision() -> None:
     instance = Instance(3, 0)
     instance.learn(A)
@@ -178,6 +315,21 @@ def test_fast_round_lost_when_no_value_can_win() -> None:
     assert not instance.fast_round_lost(), "A may still reach four of five"
     instance.add_vote(Vote(FAST, B, bits(3)))
     assert instance.fast_round_lost()
+
+
+def test_the_fast_round_is_not_lost_while_all_may_yet_vote() -> None:
+    instance = Instance(5, 1)
+    assert not instance.fast_round_lost()
+    instance.add_vote(Vote(FAST, A, bits(1, 2)))
+    instance.add_vote(Vote(FAST, B, bits(3)))
+    assert not instance.fast_round_lost(), "members 0 and 4 may make it four of five"
+    assert instance.fast_round_lost(silent=bits(0))
+
+
+def test_the_fast_round_is_lost_when_too_many_are_silent() -> None:
+    instance = Instance(5, 1)
+    assert not instance.fast_round_lost(silent=bits(4))
+    assert instance.fast_round_lost(silent=bits(3, 4))
 
 
 class TestPick:
@@ -207,6 +359,13 @@ class TestPick:
             (FAST, C): bits(0, 1, 2, 3), (FAST, A): bits(4), (FAST, B): bits(5)
         }  # fmt: skip
         assert pick_value(9, promises) == C
+
+    def test_the_most_voted_where_none_can_have_been_chosen(self) -> None:
+        # F=2: with 3 of 6 no value has the 4 that a chosen one would show
+        promises: dict[LastVote, int] = {
+            (FAST, A): bits(0, 1, 2), (FAST, B): bits(3, 4), (FAST, C): bits(5)
+        }  # fmt: skip
+        assert pick_value(9, promises) == A
 
     @pytest.mark.parametrize(("low", "high"), [(A, B), (B, A)])
     def test_the_highest_vrank_counts_not_the_most_votes(self, low: CutDigest, high: CutDigest) -> None:
