@@ -8,8 +8,9 @@ from math import inf
 import pytest
 
 from rapid.detection.judge import Consecutive, MakeJudge
+from rapid.detection.monitor import GRACE
 
-from .bench import RTT, SLACK, Bench, by_every_judge
+from .bench import LAN, RTT, SLACK, Bench, by_every_judge
 
 
 @by_every_judge
@@ -121,6 +122,20 @@ def test_silence_after_a_refusal_is_silence() -> None:
     began = bench.now
     bench.run(10.0)
     assert len(bench.sent(bench.one, since=began)) <= 2 * 11
+
+
+def test_a_refusal_takes_nothing_from_the_grace_of_a_new_subject() -> None:
+    """Its host was there before its process, and then the way to it has to be opened all the same."""
+    bench = Bench()
+    subject = bench.subjects[bench.one]
+    subject.refuses_from = 0.0
+    while bench.edge(bench.one).outcomes < 1:
+        bench.run(0.01)
+    subject.refuses_from, subject.silent_from = inf, 0.0
+    began = bench.now
+    bench.until_verdict(bench.one)
+    unanswered = len(bench.sent(bench.one, since=began)) / 2
+    assert unanswered == GRACE + LAN.failures - 1
 
 
 def test_one_that_refuses_is_no_reason_to_ask_others() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rapid.overlay.member import Endpoint, NodeId
+from rapid.protocol.founding import Founding
 from rapid.protocol.joining import MEMORY
 from rapid.protocol.messages import PROTOCOL_VERSION, JoinReply, JoinRequest, Standing
 from rapid.protocol.outputs import Event, Installed
@@ -250,3 +251,89 @@ def test_who_followed_long_ago_does_not_count() -> None:
     joiner.seeds[at(2)] = saying(Standing.FOLLOWING, at(2))
     joiner.run(1.0)
     assert joiner.founded is None
+
+
+# -- the room by itself
+
+
+def founding(*others: int, me: int = 1, expected: int = 2, seeds: int = 2, is_seed: bool = True) -> Founding:
+    """One that has seen these other seeds at time 0."""
+    made = Founding(at(me), expected, LAN)
+    made.seeds, made.is_seed = seeds, is_seed
+    for other in others:
+        made.saw(at(other), True, 0.0)
+    return made
+
+
+def test_the_lowest_seed_that_has_seen_enough_aspires() -> None:
+    assert founding(2).aspires(0.0)
+    assert not founding(0).aspires(0.0), "there is a lower seed"
+    assert not founding(2, 0, expected=3).aspires(0.0)
+    assert not founding(2, expected=3).aspires(0.0), "two of three"
+    assert not founding(2, is_seed=False).aspires(0.0)
+    assert founding(expected=1).aspires(0.0)
+    alone = founding()
+    assert not alone.aspires(0.0)
+    alone.saw(at(0), False, 0.0)
+    assert alone.aspires(0.0), "a lower process that is no seed"
+    assert alone.seen == [at(0)]
+
+
+def test_who_is_not_seen_any_more_does_not_count() -> None:
+    several = founding(0, 2)
+    several.saw(at(2), True, 1.0)
+    assert not several.aspires(PATIENCE)
+    assert several.seen == [at(0), at(2)]
+    assert several.aspires(PATIENCE + 0.001), "the lower seed is gone"
+    assert several.seen == [at(2)]
+    assert not several.aspires(PATIENCE + 1.001), "and so is the other"
+    assert several.seen == []
+    mixed = founding()
+    mixed.saw(at(7), False, 0.0)
+    assert not mixed.aspires(PATIENCE + 0.001), "one that was no seed is forgotten, too"
+
+
+def test_it_aspires_again_when_it_follows_no_more() -> None:
+    follower = founding(2)
+    assert follower.follow(at(0), 0.5)
+    assert not follower.aspires(PATIENCE)
+    follower.saw(at(2), True, PATIENCE)
+    assert not follower.aspires(0.499 + PATIENCE)
+    assert follower.aspires(0.5 + PATIENCE)
+
+
+def test_one_that_is_no_seed_follows_anybody_and_a_seed_no_higher_one() -> None:
+    assert founding(is_seed=False).follow(at(2), 0.0)
+    assert not founding().follow(at(2), 0.0)
+    assert founding().follow(at(0), 0.0)
+
+
+def test_followers_make_a_founder_when_they_are_enough_and_a_majority_of_the_seeds() -> None:
+    assert founding(2).followed(at(2), 0.0, 0.0)
+    three = founding(2, 3, expected=3, seeds=3)
+    assert not three.followed(at(2), 0.0, 0.0), "two processes of three"
+    assert three.followed(at(3), 0.0, 0.0)
+    half = founding(2, seeds=4)
+    half.saw(at(7), False, 0.0)
+    assert not half.followed(at(7), 0.0, 0.0), "one seed of four"
+    assert not half.followed(at(2), 0.0, 0.0), "two of four are no majority"
+    majority = founding(2, seeds=3)
+    assert majority.followed(at(2), 0.0, 0.0), "two of three"
+
+
+def test_a_following_counts_from_when_it_was_asked_for_and_no_longer_than_it_lasts() -> None:
+    asked = founding(2, 3, expected=3, seeds=3)
+    assert not asked.followed(at(2), 1.0, 2.0)
+    assert asked.followed(at(3), 2.0, 1.0 + PATIENCE - 0.001)
+    late = founding(2, 3, expected=3, seeds=3)
+    assert not late.followed(at(2), 1.0, 2.0)
+    assert not late.followed(at(3), 2.0, 1.0 + PATIENCE)
+
+
+def test_the_followers_of_one_that_follows_another_are_none() -> None:
+    turned = founding(2, 3, expected=3, seeds=3)
+    assert not turned.followed(at(2), 0.0, 0.0)
+    assert turned.follow(at(0), 0.0)
+    assert not turned.followed(at(3), 0.5, 0.5)
+    assert not turned.followed(at(3), PATIENCE, PATIENCE), "those of the time before have gone elsewhere"
+    assert turned.followed(at(2), PATIENCE, PATIENCE)

@@ -156,6 +156,36 @@ def test_what_was_sent_is_not_sent_again_after_the_log_was_compacted() -> None:
     assert at(1) in log.gossip.informed(Cut.of((), [JOINER]))
 
 
+def test_what_is_new_is_sent_after_the_log_was_compacted() -> None:
+    """Much of what was sent has gone from the log, so the places up to which it was sent move with it."""
+    log = Log(at(1), at(2), at(3), fanout=2)
+    ranks = [Rank(2 + number, 0) for number in range(COMPACTION)]
+    log.learn(*map(Prepare, ranks[:-1])).flush()
+    log.gossip.avoid(at(1))
+    log.learn(Vote(FAST, DIGEST, 1), Prepare(ranks[-1]))
+    log.flush()
+    for rank in ranks:
+        log.gossip.forget(rank)
+    log.learn(Vote(FAST, DIGEST, 2))
+    log.gossip.trust(at(1), 0.0)
+    assert {to: facts.votes for to, facts in log.flush()} == {
+        at(1): (Vote(FAST, DIGEST, 3),),
+        at(2): (Vote(FAST, DIGEST, 2),),
+    }
+
+
+def test_informed_of_a_cut_is_who_was_sent_it_or_sent_it_here() -> None:
+    cut = Cut.of((), [JOINER])
+    log = Log(at(1), at(2), at(3), fanout=2)
+    assert log.gossip.informed(cut) == set()
+    log.learn(Vote(FAST, DIGEST, 1)).flush()
+    log.learn(cut, source=at(2))
+    assert log.gossip.informed(cut) == {at(2)}, "the others are yet to be sent it"
+    log.flush()
+    assert log.gossip.informed(cut) == {at(1), at(2)}
+    assert log.gossip.informed(Cut.of()) == set()
+
+
 def test_all_facts_are_put_together_once_for_many_who_ask() -> None:
     log = Log().learn(*FACTS)
     first = log.gossip.everything(complete=False)
