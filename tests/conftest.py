@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from rapid.log import log
 
 # how long an example takes says more of the machine than of the code
 settings.register_profile("rapid", deadline=None)
+# for `make mutants`: the same examples each time, and none made smaller once it has failed
+settings.register_profile(
+    "mutants", deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile("rapid")
 
 

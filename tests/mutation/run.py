@@ -145,7 +145,7 @@ def prepare(scope: Scope) -> Path:
             "source_paths": ["rapid"],
             "only_mutate": [scope.module],
             "pytest_add_cli_args_test_selection": scope.tests,
-            "pytest_add_cli_args": scope.options,
+            "pytest_add_cli_args": ["--hypothesis-profile=mutants", *scope.options],
             "track_dependencies": False,
             "use_git_change_detection": False,
         },
