@@ -190,3 +190,54 @@ def test_what_is_out_of_range_is_named(field: str, make: Callable[[], MakeJudge]
     with pytest.raises(SettingsError, match=f"^{field}: ") as refused:
         make()
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Windowed(1, 1),
+        lambda: Windowed(1024, 1024),
+        lambda: Consecutive(1),
+        lambda: Consecutive(1024),
+        lambda: PhiAccrual(300, 10_000, 100, 1000),
+        lambda: PhiAccrual(1e-9, 1, 1e-9, 0),
+    ],
+)
+def test_the_bounds_are_within_the_range(make: Callable[[], MakeJudge]) -> None:
+    assert not make()().faulty
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: Windowed(1025), "window: 1025; take a whole number from 1 to 1024"),
+        (lambda: Windowed(5, 6), "failures: 6; take a whole number from 1 to 5"),
+        (lambda: Consecutive(1025), "failures: 1025; take a whole number from 1 to 1024"),
+        (lambda: PhiAccrual(window=10_001), "window: 10001; take a whole number from 1 to 10000"),
+        (lambda: PhiAccrual(threshold=300.5), "threshold: phi 300.5; take more than 0 and at most 300"),
+        (lambda: PhiAccrual(min_std=100.5), "min_std: 100.5 intervals; take more than 0 and at most 100"),
+        (
+            lambda: PhiAccrual(acceptable_pause=1000.5),
+            "acceptable_pause: 1000.5 intervals; take 0 to 1000",
+        ),
+    ],
+)
+def test_what_is_just_out_of_range_is_refused_with_the_range(
+    make: Callable[[], MakeJudge], reason: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        make()
+    assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize(("silence", "faulty"), [(5.08, False), (5.1, True)])
+def test_phi_is_3_at_the_quantile_of_a_thousandth(silence: float, faulty: bool) -> None:
+    """Intervals of 1 and 3: the mean is 2, the deviation 1, and one in a thousand is longer than 5.09."""
+    judge = fed(PhiAccrual(threshold=3.0, acceptable_pause=0.0), [(True, 0.0), (True, 1.0), (True, 4.0)])
+    judge.record(False, 4.0 + silence)
+    assert judge.faulty is faulty
+
+
+def test_without_any_time_between_outcomes_phi_knows_nothing() -> None:
+    judge = fed(PhiAccrual(threshold=0.5), [(False, 5.0), (False, 5.0)])
+    assert phi(judge) == 0.0
