@@ -241,3 +241,12 @@ def test_phi_is_3_at_the_quantile_of_a_thousandth(silence: float, faulty: bool) 
 def test_without_any_time_between_outcomes_phi_knows_nothing() -> None:
     judge = fed(PhiAccrual(threshold=0.5), [(False, 5.0), (False, 5.0)])
     assert phi(judge) == 0.0
+
+
+@pytest.mark.parametrize(("window", "faulty"), [(2, True), (4, False)])
+def test_phi_forgets_what_is_before_its_window(window: int, faulty: bool) -> None:
+    """After 21 s with long intervals two of 1 s: a silence of 10 s is long or not."""
+    answers = [(True, at) for at in (0.0, 10.0, 20.0, 21.0, 22.0)]
+    judge = fed(PhiAccrual(window=window), answers)
+    judge.record(False, 32.0)
+    assert judge.faulty is faulty

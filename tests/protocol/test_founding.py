@@ -265,6 +265,18 @@ def founding(*others: int, me: int = 1, expected: int = 2, seeds: int = 2, is_se
     return made
 
 
+def test_of_its_seeds_it_knows_nothing_at_first() -> None:
+    made = Founding(at(1), 1, LAN)
+    assert (made.seeds, made.is_seed, made.seen) == (0, False, [])
+
+
+def test_a_following_lasts_three_attempts_to_join() -> None:
+    made = Founding(at(1), 2, replace(LAN, join_attempt=2.0))
+    assert made.follow(at(0), 0.0)
+    assert not made.follow(at(2), 5.999)
+    assert made.follow(at(2), 6.0)
+
+
 def test_the_lowest_seed_that_has_seen_enough_aspires() -> None:
     assert founding(2).aspires(0.0)
     assert not founding(0).aspires(0.0), "there is a lower seed"
