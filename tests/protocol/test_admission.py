@@ -248,6 +248,8 @@ def test_after_the_second_probe_nobody_is_expected() -> None:
     door.admit()
     door.admission.wake(RETRY)
     assert not door.admission.expects_more
+    door.answer(JOINER)
+    assert door.reached == [(JOINER, 1, None, None)], "it counts all the same"
 
 
 def test_who_is_forgotten_is_not_expected() -> None:

@@ -14,7 +14,7 @@ from rapid.settings import Settings
 
 from .invented import CLUSTER, named
 
-LAN = Settings.lan()
+LAN = Settings.lan(probe_interval=1.5)
 HERE = Configuration.of(CLUSTER, 7, map(named, range(5)), LAN.k)
 ME = named(0)
 WITHOUT_ME = HERE.apply(Cut.of([Removal(ME.endpoint, ME.node_id, left=True)]))

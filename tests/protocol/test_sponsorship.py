@@ -39,3 +39,11 @@ def test_there_is_room_for_so_many_and_it_comes_back() -> None:
         assert not sponsorship.take_in(guest(3), 0.0)
         assert sponsorship.take_in(guest(2, life=1), 0.0), "it takes no more than the one before it"
         assert len(sponsorship.take(2)) == 3
+
+
+def test_the_room_is_counted_to_the_byte() -> None:
+    sponsorship = Sponsorship(room=footprint.JOINER + 7)
+    joiner = guest(1).member
+    assert not sponsorship.take_in(Guest(Member(at(2), joiner.node_id, {"four": "four"}), 1, None))
+    assert sponsorship.take_in(Guest(Member(at(1), joiner.node_id, {"four": "for"}), 1, None))
+    assert not sponsorship.take_in(Guest(Member(at(1), joiner.node_id, {"four": "four"}), 1, None))
