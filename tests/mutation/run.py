@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "mutants"
-MUTMUT = Path(sys.executable).with_name("mutmut")
+MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 KILLED = ("killed", "timeout")
 """The outcomes that count as found. A mutant that never ends is found, too."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, permutations
 from math import inf
 from random import Random
@@ -41,10 +42,10 @@ FACTS: list[Fact] = [
 class Log:
     """One log, and what it has sent."""
 
-    def __init__(self, *neighbours: Endpoint, fanout: int | None = None) -> None:
+    def __init__(self, *neighbours: Endpoint, fanout: int | None = None, interval: float = 0.05) -> None:
         self.sent: list[tuple[Endpoint, Facts]] = []
         self.lag = Lag(0.6)
-        self.gossip = Gossip(at(0), CLUSTER, 1, neighbours, 0.05, self.lag, self._send, fanout)
+        self.gossip = Gossip(at(0), CLUSTER, 1, neighbours, interval, self.lag, self._send, fanout)
 
     def _send(self, to: Endpoint, facts: Facts) -> None:
         self.sent.append((to, facts))
@@ -58,6 +59,65 @@ class Log:
         self.gossip.wake(max(self.gossip.due, 0.0))
         sent, self.sent = self.sent, []
         return sent
+
+
+def test_a_batch_has_all_facts_that_are_new_and_says_whose_they_are() -> None:
+    log = Log(at(1)).learn(*FACTS, Promise(Rank(2, 1), FAST, DIGEST, 0b110000))
+    [(_, batch)] = log.flush()
+    assert batch == Facts(
+        at(0),
+        CLUSTER,
+        1,
+        alerts=(Alert(at(1), JOINER, Status.UP, 0b111), FACTS[2]),  # type: ignore[arg-type]  # an alert
+        proposals=(Cut.of((), [JOINER]),),
+        prepares=(Prepare(Rank(2, 1)),),
+        promises=(
+            Promise(Rank(2, 1), FAST, DIGEST, 0b110110),
+            Promise(Rank(2, 1), NO_RANK, None, 0b1000),
+        ),
+        accepts=(Accept(Rank(2, 1), DIGEST),),
+        votes=(Vote(FAST, DIGEST, 0b0110), Vote(Rank(2, 1), DIGEST, 0b1110)),
+        complete=False,
+    )
+    assert log.gossip.everything(complete=False) == batch
+    assert log.gossip.everything(complete=True) == replace(batch, complete=True)
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=repr)
+def test_each_kind_of_fact_is_sent_by_itself(fact: Fact) -> None:
+    log = Log(at(1), at(2)).learn(fact)
+    (first, batch), (second, other) = log.flush()
+    assert (first, second) == (at(1), at(2))
+    assert batch == other
+    groups = (
+        batch.alerts, batch.proposals, batch.prepares, batch.promises, batch.accepts, batch.votes
+    )  # fmt: skip
+    assert [told for group in groups for told in group] == [fact]
+    assert batch.complete is False
+    assert log.gossip.everything(complete=True) == replace(batch, complete=True)
+
+
+def test_two_alerts_are_two() -> None:
+    [(_, batch)] = Log(at(1)).learn(FACTS[0], FACTS[2]).flush()
+    assert batch.alerts == (FACTS[0], FACTS[2])
+
+
+def test_at_first_there_are_no_facts() -> None:
+    gossip = Log(at(1)).gossip
+    assert (gossip.count, gossip.digest, gossip.due) == (0, 0, inf)
+    assert gossip.everything(complete=True) == Facts(at(0), CLUSTER, 1, complete=True)
+    assert gossip.everything(complete=False) == Facts(at(0), CLUSTER, 1)
+    gossip.append(FACTS[0], None, 0.0)
+    assert gossip.count == 1
+
+
+def test_facts_do_not_go_back_to_whom_they_came_from_and_the_rest_does() -> None:
+    log = Log(at(1), at(2))
+    log.learn(Vote(FAST, DIGEST, 1), source=at(1)).learn(Vote(FAST, DIGEST, 2))
+    assert {to: facts.votes for to, facts in log.flush()} == {
+        at(1): (Vote(FAST, DIGEST, 2),),
+        at(2): (Vote(FAST, DIGEST, 3),),
+    }
 
 
 def test_the_next_takes_the_place_of_a_neighbour_that_does_not_answer() -> None:
@@ -86,6 +146,56 @@ def test_a_neighbour_that_answers_again_is_told_what_it_was_not_told() -> None:
     assert (to, facts.votes) == (at(1), (Vote(FAST, DIGEST, 2),))
     log.gossip.trust(at(1), 2.0)
     assert log.gossip.due == inf, "it was not avoided"
+
+
+def test_one_that_answers_again_is_told_though_the_neighbours_before_it_know_all() -> None:
+    log = Log(at(1), at(2), at(3), fanout=2)
+    log.gossip.avoid(at(2))
+    log.learn(Vote(FAST, DIGEST, 1)).flush()
+    log.gossip.trust(at(2), 0.01)
+    assert log.gossip.due == 0.05, "an interval after the last batch"
+    assert [to for to, _ in log.flush()] == [at(2)]
+
+
+def test_trust_in_one_that_is_owed_nothing_makes_no_batch_due() -> None:
+    log = Log(at(1), at(2), at(3), fanout=2)
+    log.gossip.avoid(at(3))
+    log.learn(Vote(FAST, DIGEST, 1)).flush()
+    log.gossip.trust(at(3), 1.0)
+    assert log.gossip.due == inf, "it is no neighbour"
+    log.gossip.avoid(at(2))
+    log.gossip.trust(at(2), 2.0)
+    assert log.gossip.due == inf, "it knows all"
+
+
+# -- the digest
+
+
+def test_the_digest_is_the_same_in_all_releases() -> None:
+    """Members compare theirs, and need not run the same one."""
+    assert Log().learn(*FACTS).gossip.digest == 0x24782EF1598048BE
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Alert(at(1), JOINER, Status.UP, 1), Alert(at(1), VICTIM, Status.UP, 1)),
+        (
+            Alert(at(1), JOINER, Status.UP, 1),
+            Alert(at(1), Member(at(9), NodeId(b"k" * 16)), Status.UP, 1),
+        ),
+        (Alert(at(1), VICTIM, Status.DOWN, 1), Alert(at(1), VICTIM, Status.LEAVING, 1)),
+        (Alert(at(1), VICTIM, Status.DOWN, 1), Alert(at(1), VICTIM, Status.DOWN, 2)),
+        (Cut.of((), [JOINER]), Cut.of()),
+        (Vote(FAST, DIGEST, 1), Vote(Rank(2, 0), DIGEST, 1)),
+        (Vote(FAST, DIGEST, 1), Vote(FAST, CutDigest(b"e" * 16), 1)),
+        (Promise(Rank(2, 1), FAST, DIGEST, 1), Promise(Rank(2, 1), Rank(2, 0), DIGEST, 1)),
+        (Promise(Rank(2, 1), FAST, DIGEST, 1), Promise(Rank(3, 1), FAST, DIGEST, 1)),
+        (Promise(Rank(2, 1), FAST, DIGEST, 1), Promise(Rank(2, 1), FAST, CutDigest(b"e" * 16), 1)),
+    ],
+)
+def test_different_facts_have_different_digests(one: Fact, other: Fact) -> None:
+    assert Log().learn(one).gossip.digest != Log().learn(other).gossip.digest
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -126,6 +236,14 @@ def test_what_is_forgotten_is_in_no_batch_and_no_digest() -> None:
     assert batch == Log().learn(*kept).gossip.everything(complete=False)
 
 
+def test_what_follows_something_forgotten_is_sent() -> None:
+    log = Log(at(1)).learn(Prepare(Rank(2, 1)), Vote(FAST, DIGEST, 1))
+    log.gossip.forget(Rank(2, 1))
+    log.gossip.forget(Rank(7, 7))
+    [(_, batch)] = log.flush()
+    assert batch == Facts(at(0), CLUSTER, 1, votes=(Vote(FAST, DIGEST, 1),))
+
+
 def test_nothing_is_sent_when_all_that_was_new_is_forgotten() -> None:
     log = Log(at(1)).learn(Prepare(Rank(2, 1)))
     log.gossip.forget(Rank(2, 1))
@@ -133,13 +251,13 @@ def test_nothing_is_sent_when_all_that_was_new_is_forgotten() -> None:
 
 
 def test_the_log_does_not_grow_with_what_is_forgotten() -> None:
-    log, sizes = Log(at(1), at(2)), set()
+    log, sizes = Log(at(1), at(2)), list[int]()
     for number in range(10 * COMPACTION):
         rank = Rank(2 + number, 0)
         log.learn(Prepare(rank), Promise(rank, NO_RANK, None, 0b11), source=at(1))
         log.gossip.forget(rank)
-        sizes.add(len(log.gossip._log))
-    assert max(sizes) <= 2 * COMPACTION
+        sizes.append(len(log.gossip._log))
+    assert sizes == [2 * (number % COMPACTION) for number in range(1, 10 * COMPACTION + 1)]
     log.learn(Prepare(Rank(9999, 0)), source=at(1))
     assert log.flush() == [(at(2), Log().learn(Prepare(Rank(9999, 0))).gossip.everything(complete=False))]
 
@@ -158,7 +276,7 @@ def test_what_was_sent_is_not_sent_again_after_the_log_was_compacted() -> None:
 
 def test_what_is_new_is_sent_after_the_log_was_compacted() -> None:
     """Much of what was sent has gone from the log, so the places up to which it was sent move with it."""
-    log = Log(at(1), at(2), at(3), fanout=2)
+    log = Log(at(1), at(2), at(3), at(4), fanout=2)
     ranks = [Rank(2 + number, 0) for number in range(COMPACTION)]
     log.learn(*map(Prepare, ranks[:-1])).flush()
     log.gossip.avoid(at(1))
@@ -172,6 +290,10 @@ def test_what_is_new_is_sent_after_the_log_was_compacted() -> None:
         at(1): (Vote(FAST, DIGEST, 3),),
         at(2): (Vote(FAST, DIGEST, 2),),
     }
+    for neighbour in (at(1), at(2), at(3)):
+        log.gossip.avoid(neighbour)
+    log.learn(Vote(FAST, DIGEST, 4))
+    assert {to: facts.votes for to, facts in log.flush()} == {at(4): (Vote(FAST, DIGEST, 7),)}
 
 
 def test_informed_of_a_cut_is_who_was_sent_it_or_sent_it_here() -> None:
@@ -214,6 +336,25 @@ def test_news_of_joiners_goes_less_and_less_often_while_it_keeps_coming() -> Non
     assert pauses[0] == pytest.approx(0.05)
     assert pauses[1] == pytest.approx(0.2)
     assert all(pause == pytest.approx(0.5) for pause in pauses[2:])
+
+
+@pytest.mark.parametrize(("after", "pause"), [(0.125, 4), (0.13, 1), (0.18, 1)])
+def test_news_keeps_coming_when_it_comes_within_two_pauses(after: float, pause: int) -> None:
+    log = Log(at(1), interval=0.0625)
+    for now in (0.0, after):
+        log.gossip.append(Alert(at(2), JOINER, Status.UP, 1), None, now)
+        log.gossip.wake(now)
+    assert len(log.sent) == 2
+    log.gossip.append(Alert(at(2), JOINER, Status.UP, 2), None, after)
+    assert log.gossip.due == after + pause * 0.0625
+
+
+def test_a_member_that_lags_sends_all_the_same() -> None:
+    log = Log(at(1))
+    log.lag.called(0.0, 0.04)
+    log.gossip.append(Vote(FAST, DIGEST, 1), None, 0.04)
+    log.gossip.wake(0.04)
+    assert len(log.sent) == 1
 
 
 @pytest.mark.parametrize(
