@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf
+from random import Random
 
 import pytest
 
-from rapid.detection.judge import MakeJudge, PhiAccrual
-from rapid.detection.monitor import IDLE, STEADY
+from rapid.detection.alert import Ground
+from rapid.detection.cut_detector import ring_bits
+from rapid.detection.judge import MakeJudge, PhiAccrual, Windowed
+from rapid.detection.monitor import IDLE, STEADY, Edge, Monitor
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Member, NodeId
 from rapid.settings import Settings
 
-from .bench import LAN, RTT, SLACK, Bench, at, by_every_judge
+from .bench import LAN, RTT, SLACK, Bench, at, by_every_judge, member
 
 
 def test_all_subjects_are_probed_together_and_every_other_interval_once_they_have_answered_a_while() -> None:
@@ -49,6 +52,96 @@ def test_one_that_fails_to_answer_is_asked_at_once_and_then_once_an_interval() -
     assert [after - before for before, after in pairwise(times)] == pytest.approx([2.0] * 4)
     others = bench.sent(bench.other)[-5:]
     assert times == pytest.approx(others), "with the others again"
+
+
+@pytest.mark.parametrize("answers", [STEADY - 1, STEADY])
+def test_one_that_has_answered_a_while_is_asked_at_once_when_it_fails_to(answers: int) -> None:
+    bench = Bench()
+    while bench.edge(bench.one).streak < answers:
+        bench.run(0.01)
+    bench.subjects[bench.one].silent_from = since = bench.now
+    while len(bench.sent(bench.one, since)) < 3:
+        bench.run(0.01)
+    first, _, second = bench.sent(bench.one, since)
+    apart = LAN.probe_timeout if answers >= STEADY else LAN.probe_interval
+    assert second - first == pytest.approx(apart)
+
+
+def test_members_probe_at_any_time_within_an_interval() -> None:
+    settings = Settings.lan(probe_interval=4.0)
+    firsts = [
+        min(edge.at for edge in Bench(settings=settings, seed=n).monitor.edges.values()) for n in range(40)
+    ]
+    assert 0.0 <= min(firsts) < 0.5
+    assert 3.5 < max(firsts) <= 4.0
+
+
+def test_an_edge_knows_the_rings_on_which_its_subject_is_watched() -> None:
+    bench = Bench()
+
+    def right(configuration: Configuration) -> bool:
+        watched = configuration.subjects(at(0))
+        edges = bench.monitor.edges
+        return edges.keys() == set(watched) and all(
+            edge.rings == ring_bits(watched, endpoint) for endpoint, edge in edges.items()
+        )
+
+    assert right(bench.configuration)
+    larger = Configuration.of(bench.configuration.cluster_id, 2, map(member, range(12)), bench.settings.k)
+    bench.monitor.configure(larger, at(0), 1.0)
+    assert right(larger)
+
+
+def test_a_stopped_monitor_watches_nobody() -> None:
+    bench = Bench()
+    bench.run(5.0)
+    sent = len(bench.probes)
+    bench.monitor.stop()
+    assert (bench.monitor.edges, bench.monitor.due) == ({}, inf)
+    bench.monitor.wake(bench.now + 10.0)
+    bench.monitor.report_faulty()
+    bench.monitor.refused(bench.one, bench.now)
+    assert (len(bench.probes), bench.verdicts) == (sent, {})
+
+
+def test_a_monitor_counts_by_itself_when_nobody_else_does() -> None:
+    asked: list[Edge] = []
+    monitor = Monitor(LAN, Random(1), Windowed(), asked.append, asked.append)
+    monitor.configure(Bench().configuration, at(0), 0.0)
+    monitor.wake(monitor.due)
+    monitor.wake(100.0)
+    assert len(asked) == len(monitor.edges), "after a stall all are asked again later"
+    assert not any(edge.faulty for edge in monitor.edges.values())
+    assert {edge.ground for edge in monitor.edges.values()} == {Ground.UNSTATED}
+
+
+# -- in a hurry
+
+
+def test_a_subject_that_was_never_probed_is_probed_at_once() -> None:
+    bench = Bench()
+    bench.monitor.hurry(bench.one, 0.0)
+    assert bench.edge(bench.one).at == 0.0
+    bench.monitor.hurry(at(99), 0.0)
+
+
+def test_one_that_was_probed_a_moment_ago_is_probed_after_the_retry_interval() -> None:
+    bench = Bench()
+    while bench.edge(bench.one).streak < 1:
+        bench.run(0.001)
+    probed = bench.edge(bench.one).sent_at
+    bench.monitor.hurry(bench.one, bench.now)
+    assert bench.edge(bench.one).at == probed + LAN.probe_retry
+
+
+def test_one_that_is_being_asked_is_not_asked_anew() -> None:
+    bench = Bench()
+    bench.subjects[bench.one].rtt = 0.2
+    while bench.edge(bench.one).phase == IDLE:
+        bench.run(0.01)
+    due = bench.edge(bench.one).at
+    bench.monitor.hurry(bench.one, bench.now)
+    assert (bench.edge(bench.one).phase == IDLE, bench.edge(bench.one).at) == (False, due)
 
 
 def test_two_members_probe_at_times_of_their_own() -> None:
@@ -225,6 +318,52 @@ def test_those_who_come_in_a_crowd_are_probed_later(crowd: int, intervals: float
     waits = bench.edge(bench.one).at - bench.now
     assert intervals * interval < waits <= (intervals + 1) * interval
     assert bench.edge(bench.other).at == other, "one that is known already is probed as before"
+
+
+def test_a_few_that_come_in_are_probed_with_the_others() -> None:
+    bench = Bench(size=6)
+    bench.run(5.0)
+    tick = bench.edge(bench.other).at
+    restarted = Member(bench.one, NodeId(b"r" * 16))
+    members = [m if m.endpoint != bench.one else restarted for m in bench.configuration.members]
+    renewed = Configuration.of(bench.configuration.cluster_id, 2, members, bench.settings.k)
+    bench.monitor.configure(renewed, at(0), tick - 0.005)
+    assert bench.edge(bench.one).at == pytest.approx(tick)
+
+
+def test_the_rest_of_a_crowd_is_measured_in_intervals() -> None:
+    settings = Settings.wan()
+    bench = Bench(size=6, settings=settings)
+    bench.monitor.configure(bench.configuration, at(0), 0.0)
+    restarted = Member(bench.one, NodeId(b"r" * 16))
+    members = [m if m.endpoint != bench.one else restarted for m in bench.configuration.members]
+    renewed = Configuration.of(bench.configuration.cluster_id, 2, members, settings.k)
+    bench.monitor.configure(renewed, at(0), 0.0, 230)
+    assert 2 * settings.probe_interval < bench.edge(bench.one).at <= 3 * settings.probe_interval
+
+
+def test_a_judge_is_told_of_each_outcome_and_when_it_was() -> None:
+    told: list[tuple[bool, float]] = []
+
+    class Listener:
+        faulty = False
+
+        def record(self, answered: bool, now: float) -> None:
+            told.append((answered, now))
+
+    bench = Bench(size=2, make_judge=Listener)
+    bench.run(3.0)
+    count = len(told)
+    bench.subjects[bench.one].silent_from = bench.now
+    bench.run(2.0)
+    assert all(answered is True for answered, _ in told[:count])
+    assert [answered for answered, _ in told[count:]] == [False] * (len(told) - count)
+    assert all(answered is False for answered, _ in told[count:])
+    assert len(told) > count
+    assert [now for _, now in told[:count]] == pytest.approx([number + RTT for number in range(count)])
+    assert [now for _, now in told[count:]] == pytest.approx(
+        [number + LAN.probe_timeout for number in range(count, len(told))]
+    )
 
 
 @pytest.mark.parametrize("preset", [Settings.lan, Settings.wan, Settings.local])
