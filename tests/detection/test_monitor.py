@@ -54,6 +54,21 @@ def test_one_that_fails_to_answer_is_asked_at_once_and_then_once_an_interval() -
     assert times == pytest.approx(others), "with the others again"
 
 
+def test_one_that_has_just_become_steady_is_next_probed_with_the_steady() -> None:
+    bench = Bench()
+    bench.run(bench.edge(bench.other).at + 0.5)
+    restarted = Member(bench.one, NodeId(b"r" * 16))
+    members = [m if m.endpoint != bench.one else restarted for m in bench.configuration.members]
+    renewed = Configuration.of(bench.configuration.cluster_id, 2, members, bench.settings.k)
+    bench.monitor.configure(renewed, at(0), bench.now)
+    edge = bench.edge(bench.one)
+    while edge.streak < STEADY:
+        assert edge.at - bench.now <= LAN.probe_interval
+        bench.run(0.01)
+    assert edge.at - edge.sent_at == pytest.approx(2 * LAN.probe_interval)
+    assert edge.at == pytest.approx(bench.edge(bench.other).at)
+
+
 @pytest.mark.parametrize("answers", [STEADY - 1, STEADY])
 def test_one_that_has_answered_a_while_is_asked_at_once_when_it_fails_to(answers: int) -> None:
     bench = Bench()
