@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf
@@ -128,6 +129,39 @@ def test_a_monitor_counts_by_itself_when_nobody_else_does() -> None:
     assert len(asked) == len(monitor.edges), "after a stall all are asked again later"
     assert not any(edge.faulty for edge in monitor.edges.values())
     assert {edge.ground for edge in monitor.edges.values()} == {Ground.UNSTATED}
+
+
+class AtAQuarter(Random):
+    """Draws the same number each time."""
+
+    def random(self) -> float:
+        return 0.25
+
+
+def test_what_is_later_than_a_probes_timeout_is_a_stall() -> None:
+    stats = Counter[str]()
+    asked: list[Edge] = []
+    settings = Settings.lan(probe_timeout=0.5)
+    monitor = Monitor(settings, AtAQuarter(), Windowed(), asked.append, asked.append, stats=stats)
+    monitor.configure(Bench().configuration, at(0), 0.0)
+    assert monitor.due == 0.25
+    monitor.wake(0.75)
+    assert stats["stalls"] == 0
+    assert len(asked) == len(monitor.edges)
+    for count in (1, 2):
+        monitor.wake(monitor.due + 0.75)
+        assert stats["stalls"] == count
+
+
+def test_edges_that_are_due_at_the_same_time_are_all_probed() -> None:
+    """Also one that comes back to it after a probe in between."""
+    seed = next(seed for seed in range(99) if Random(seed).random() > 0.7)
+    for number in range(5):
+        bench = Bench(size=30, seed=seed)
+        due = bench.edge(bench.one).at
+        bench.monitor.hurry(list(bench.subjects)[number], 0.0)
+        bench.run(due)
+        assert {endpoint for when, endpoint in bench.probes if when == due} == bench.subjects.keys()
 
 
 # -- in a hurry

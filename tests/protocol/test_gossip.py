@@ -107,8 +107,13 @@ def test_at_first_there_are_no_facts() -> None:
     assert (gossip.count, gossip.digest, gossip.due) == (0, 0, inf)
     assert gossip.everything(complete=True) == Facts(at(0), CLUSTER, 1, complete=True)
     assert gossip.everything(complete=False) == Facts(at(0), CLUSTER, 1)
-    gossip.append(FACTS[0], None, 0.0)
-    assert gossip.count == 1
+    for count, fact in enumerate(FACTS, start=1):
+        gossip.append(fact, None, 0.0)
+        assert gossip.count == count
+
+
+def test_one_without_neighbours_has_nothing_to_do() -> None:
+    assert Log().learn(*FACTS).gossip.due == inf
 
 
 def test_facts_do_not_go_back_to_whom_they_came_from_and_the_rest_does() -> None:
