@@ -9,6 +9,7 @@ import pytest
 from rapid.detection.alert import Ground
 from rapid.overlay import footprint
 from rapid.overlay.member import Endpoint, Member, NodeId
+from rapid.protocol import admission as admissions
 from rapid.protocol.admission import ATTEMPTS, ROOM, Admission, Joiner
 from rapid.settings import Settings
 
@@ -53,11 +54,11 @@ class Door:
         self.admission.wake(now)
         return admitted
 
-    def answer(self, member: Member) -> None:
-        self.admission.answered(member.endpoint, member.node_id)
+    def answer(self, member: Member, now: float = 0.0) -> None:
+        self.admission.answered(member.endpoint, member.node_id, now)
 
-    def pass_(self, member: Member, passed: bool) -> None:
-        self.admission.checked(member.endpoint, member.node_id, passed)
+    def pass_(self, member: Member, passed: bool, now: float = 0.0) -> None:
+        self.admission.checked(member.endpoint, member.node_id, passed, now)
 
     def give_up(self) -> None:
         """Let the time pass in which joiners may answer."""
@@ -255,8 +256,88 @@ def test_after_the_second_probe_nobody_is_expected() -> None:
 def test_who_is_forgotten_is_not_expected() -> None:
     door = Door()
     door.admit()
-    door.admission.take(inf)
+    door.admission.take(inf, 0.0)
     assert not door.admission.expects_more
+
+
+# -- a few at a time
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Door:
+    monkeypatch.setattr(admissions, "PROBED", 1)
+    door = Door()
+    door.admit(JOINER)
+    door.admit(OTHER, now=0.1)
+    door.admit(named(3), now=0.1)
+    assert door.probed == [JOINER]
+    return door
+
+
+def test_the_next_is_probed_when_one_answers(one_at_a_time: Door) -> None:
+    door = one_at_a_time
+    door.answer(JOINER, 0.2)
+    assert door.admission.due == 0.2
+    assert door.admission.expects_more
+    door.admission.wake(0.2)
+    assert door.probed == [JOINER, OTHER]
+    door.admission.wake(0.2 + RETRY)
+    assert door.probed == [JOINER, OTHER, OTHER]
+
+
+def test_the_next_is_probed_when_one_is_given_up(one_at_a_time: Door) -> None:
+    door = one_at_a_time
+    for _ in range(ATTEMPTS):
+        last = door.admission.due
+        door.admission.wake(last)
+    assert [member for member, _ in door.gone] == [JOINER]
+    assert OTHER in door.probed, "at once"
+    assert door.admission.due == pytest.approx(last + RETRY)
+
+
+def test_the_next_is_probed_when_one_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admissions, "PROBED", 1)
+    door = Door(checks=True)
+    door.admit(JOINER)
+    door.answer(JOINER, 0.1)
+    door.admit(OTHER, now=0.2)
+    door.admit(named(3), now=0.2)
+    assert door.probed == [JOINER, OTHER], "whoever has answered is not waited for"
+    door.answer(OTHER, 0.3)
+    door.pass_(OTHER, False, 0.4)
+    assert door.admission.due == 0.3
+    door.pass_(JOINER, False, 0.5)
+    door.admission.wake(0.5)
+    assert door.probed == [JOINER, OTHER, named(3)]
+
+
+def test_the_next_is_probed_when_one_is_forgotten(one_at_a_time: Door) -> None:
+    door = one_at_a_time
+    door.admit(OTHER, now=0.2, version=2)
+    door.admission.take(2, 0.3)
+    assert door.admission.due == 0.3
+    door.admission.wake(0.3)
+    assert door.probed == [JOINER, OTHER]
+    door.give_up()
+    assert not door.admission.expects_more
+
+
+def test_one_that_waits_and_answers_takes_nobody_s_turn(one_at_a_time: Door) -> None:
+    door = one_at_a_time
+    door.answer(OTHER, 0.2)
+    assert [member for member, *_ in door.reached] == [OTHER]
+    assert door.probed == [JOINER]
+    door.answer(JOINER, 0.3)
+    door.admission.wake(0.3)
+    assert door.probed == [JOINER, named(3)]
+
+
+def test_one_that_waits_and_asks_again_waits_on(one_at_a_time: Door) -> None:
+    door = one_at_a_time
+    door.admit(OTHER, now=0.2)
+    door.admit(AGAIN, now=0.2)
+    assert door.probed == [JOINER]
+    assert len(door.admission) == 3
 
 
 # -- a new epoch
@@ -269,7 +350,7 @@ def test_those_who_asked_for_an_earlier_epoch_are_forgotten_and_the_others_looke
     for number in (1, 2, 3):
         door.answer(named(number))
     door.reached.clear()
-    assert [joiner.member for joiner in door.admission.take(2)] == [named(3), named(2)]
+    assert [joiner.member for joiner in door.admission.take(2, 0.0)] == [named(3), named(2)]
     door.admission.look_again()
     assert [member for member, _, _, _ in door.reached] == [named(1)], "the other has not answered"
     assert len(door.admission) == 2
@@ -289,7 +370,7 @@ def test_the_room_is_for_all_that_wait_and_comes_back() -> None:
         assert door.admit(OTHER)
         assert not door.admit(named(3))
         assert door.admit(big), "it is there already"
-        door.admission.take(inf)
+        door.admission.take(inf, 0.0)
     assert door.admit(Member(at(5), NodeId(b"c" * 16), {"four": "x" * (footprint.JOINER + 4)}))
     door.give_up()
     assert door.admit(Member(at(5), NodeId(b"c" * 16), {"four": "x" * (footprint.JOINER + 4)}))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rapid.overlay import footprint
 from rapid.overlay.member import Member, NodeId
+from rapid.protocol import sponsorship as sponsorships
 from rapid.protocol.sponsorship import Guest, Sponsorship
 
 from .harness import at
@@ -44,6 +47,18 @@ def test_there_is_room_for_so_many_and_it_comes_back() -> None:
 def test_the_room_is_counted_to_the_byte() -> None:
     sponsorship = Sponsorship(room=footprint.JOINER + 7)
     joiner = guest(1).member
-    assert not sponsorship.take_in(Guest(Member(at(2), joiner.node_id, {"four": "four"}), 1, None))
-    assert sponsorship.take_in(Guest(Member(at(1), joiner.node_id, {"four": "for"}), 1, None))
-    assert not sponsorship.take_in(Guest(Member(at(1), joiner.node_id, {"four": "four"}), 1, None))
+    assert not sponsorship.take_in(Guest(Member(at(2), joiner.node_id, {"four": "four"}), 1, None), 0.0)
+    assert sponsorship.take_in(Guest(Member(at(1), joiner.node_id, {"four": "for"}), 1, None), 0.0)
+    assert not sponsorship.take_in(Guest(Member(at(1), joiner.node_id, {"four": "four"}), 1, None), 0.0)
+
+
+def test_so_many_requests_are_passed_on_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sponsorships, "RELAYS", 2)
+    sponsorship = Sponsorship(room=3 * footprint.JOINER)
+    assert [sponsorship.take_in(guest(number), 5.0) for number in range(3)] == [True, True, False]
+    assert not sponsorship.take_in(guest(2), 5.999)
+    assert sponsorship.take_in(guest(2), 6.0)
+    assert not sponsorship.take_in(guest(3), 6.0), "there is no room, and that costs nothing of the second"
+    assert sponsorship.take_in(guest(2), 6.0)
+    assert not sponsorship.take_in(guest(2), 6.999)
+    assert sponsorship.take_in(guest(2), 7.0)
