@@ -117,7 +117,13 @@ class World(Course):
         ]
 
     def reassign(
-        self, address: Address, *, seeds: Sequence[Address], service: int, merge: bool = False
+        self,
+        address: Address,
+        *,
+        seeds: Sequence[Address],
+        service: int,
+        merge: bool = False,
+        cluster_name: str = "",
     ) -> Endpoint:
         """Give an address at which nothing runs to another service, as an orchestrator does."""
         place = self._place("address", address)
@@ -125,7 +131,9 @@ class World(Course):
             raise ScenarioError("address", f"{place} is running; crash it first")
         place.seeds = tuple(self._endpoint("seeds", seed) for seed in seeds)
         self._serve(place, service)
-        place.options = {"rejoin": self.rejoin, "merge": merge, "expected": 1}
+        place.options = {
+            "rejoin": self.rejoin, "merge": merge, "expected": 1, "cluster_name": cluster_name,
+        }  # fmt: skip
         self._note("reassigned", place)
         return place.endpoint
 
