@@ -10,7 +10,7 @@ from typing import Any, Final
 from rapid.detection.judge import MakeJudge
 from rapid.errors import EndpointError, SettingsError
 from rapid.overlay.configuration import Configuration
-from rapid.overlay.member import ClusterId, Endpoint
+from rapid.overlay.member import ClusterId, Endpoint, checked_cluster_name
 from rapid.protocol.messages import Message
 from rapid.protocol.outputs import Event
 from rapid.settings import Settings, require_consistent
@@ -76,6 +76,10 @@ class World(Course):
         if expected < 1:
             raise ScenarioError("expected", f"{expected} processes; take at least 1")
         rejoin = self.rejoin if rejoin is None else rejoin
+        try:
+            checked_cluster_name(cluster_name)
+        except SettingsError as problem:
+            raise ScenarioError(problem.field, problem.problem) from None
         options: dict[str, Any] = {
             "rejoin": rejoin, "merge": merge, "expected": expected, "cluster_name": cluster_name,
         }  # fmt: skip

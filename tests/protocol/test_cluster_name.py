@@ -22,7 +22,7 @@ from rapid.protocol.messages import (
 )
 from rapid.protocol.node import ANYONE, Node
 from rapid.protocol.outputs import JoinFailed, OtherCluster, Reply, Send
-from rapid.simulation import World
+from rapid.simulation import ScenarioError, World
 from rapid.simulation.size import state_size
 
 from .harness import agree, at, view
@@ -232,6 +232,11 @@ def test_what_is_no_name(name: Any) -> None:
 )
 def test_what_is_a_name(name: str) -> None:
     Node(at(0), Stage().settings, Random(1), cluster_name=name)
+
+
+def test_what_is_no_name_is_none_in_a_simulation_either() -> None:
+    with pytest.raises(ScenarioError, match="^cluster_name: "):
+        World(1).add("a:1", cluster_name="a\nb")
 
 
 def test_worlds_of_several_clusters() -> None:

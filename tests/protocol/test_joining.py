@@ -311,16 +311,16 @@ def test_who_is_no_member_itself_is_no_way_in(cluster_id: ClusterId | None, size
     assert joiner.asked == [(0.0, at(1))]
 
 
-@pytest.mark.parametrize("options", [{"cluster_name": "cache"}, {}])
-def test_a_restart_without_a_seed_that_lives_comes_back_by_its_observers(options: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", ["cache", ""])
+def test_a_restart_without_a_seed_that_lives_comes_back_by_its_observers(name: str) -> None:
     """Where the name tells that they are its own; without it goes on asking its seeds."""
-    stage = Stage(**options)
+    stage = Stage(cluster_name=name)
     nodes = stage.form(5)
     stage.run(2.0)
     stage.crash(nodes[3])
     again = stage.add(3, 99)
-    assert stage.until(lambda: agree([*nodes[:3], nodes[4], again], 5), 20.0) is bool(options)
-    if not options:
+    assert stage.until(lambda: agree([*nodes[:3], nodes[4], again], 5), 20.0) is bool(name)
+    if not name:
         assert again.configuration is None
         stage.add(99, 0)
         assert stage.until(lambda: again.configuration is not None)
