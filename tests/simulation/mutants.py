@@ -23,6 +23,7 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.overlay.rings import Ring
+from rapid.protocol import acceptance
 from rapid.protocol import epoch as epochs
 from rapid.protocol import node as nodes
 from rapid.protocol.batch import AlertBatch
@@ -380,6 +381,7 @@ def facts_of_non_members_count(plant: pytest.MonkeyPatch) -> None:
         else:
             epoch.receive(facts, node._now)
 
+    plant.setitem(acceptance.RULES, Facts, nothing)
     plant.setattr(Node, "_on_facts", on_facts)
 
 
