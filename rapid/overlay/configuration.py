@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from functools import cached_property
 
 import xxhash
 
 from rapid.errors import ConfigurationError
-from rapid.overlay.cut import Cut, described
+from rapid.overlay.cut import Cut, described, portions
 from rapid.overlay.member import ClusterId, Endpoint, Identifier, Member
-from rapid.overlay.rings import Ring, backward_ring, ring_keys, rings_of
+from rapid.overlay.rings import Ring, backward_ring, ring_keys, rings_in_steps, rings_of
 
 NEIGHBOURHOODS = 1024
 """Whose observers and subjects are remembered once they were looked up."""
@@ -56,6 +56,21 @@ class Configuration:
             by_endpoint[member.endpoint] = member
         return cls(cluster_id, version, rings_of(by_endpoint, k), by_endpoint)
 
+    @classmethod
+    def in_steps(
+        cls, cluster_id: ClusterId, version: int, by_endpoint: dict[Endpoint, Member], k: int
+    ) -> Generator[None, None, Configuration]:
+        """As :meth:`of`, for many members; the digest is computed as well."""
+        rings = yield from rings_in_steps(by_endpoint, k)
+        made = cls(cluster_id, version, rings, by_endpoint)
+        content = xxhash.xxh3_128(made._name())
+        for portion in portions(made.members):
+            yield
+            for member in portion:
+                content.update(described(member))
+        made.digest = ConfigurationDigest(content.digest())
+        return made
+
     @property
     def k(self) -> int:
         return len(self.rings)
@@ -76,8 +91,11 @@ class Configuration:
 
     @cached_property
     def digest(self) -> ConfigurationDigest:
-        name = self.cluster_id + self.version.to_bytes(8, "little")
-        return ConfigurationDigest(xxhash.xxh3_128_digest(name + b"".join(map(described, self.members))))
+        content = self._name() + b"".join(map(described, self.members))
+        return ConfigurationDigest(xxhash.xxh3_128_digest(content))
+
+    def _name(self) -> bytes:
+        return self.cluster_id + self.version.to_bytes(8, "little")
 
     @cached_property
     def _index(self) -> dict[Endpoint, int]:
@@ -125,9 +143,7 @@ class Configuration:
         turned = self._backward if endpoint in self._by_endpoint else None
         found = (
             (backward if number == turned else forward)(ring, key, endpoint)
-            for number, (ring, key) in enumerate(
-                zip(self.rings, ring_keys(endpoint, self.k), strict=True)
-            )
+            for number, (ring, key) in enumerate(zip(self.rings, ring_keys(endpoint, self.k), strict=True))
         )
         return tuple(neighbour for neighbour in found if neighbour is not None)
 

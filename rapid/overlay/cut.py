@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import xxhash
 
 from rapid.overlay.member import Endpoint, Identifier, Member, NodeId
+
+AT_ONCE = 8192
+"""Members, and entries of their metadata, that one step of a digest hashes: 20 ms."""
 
 
 class CutDigest(Identifier):
@@ -40,14 +43,27 @@ class Cut:
     @classmethod
     def of(cls, removed: Iterable[Removal] = (), joined: Iterable[Member] = ()) -> Cut:
         """The canonical cut of these changes."""
-        ordered_removed = tuple(sorted(removed))
+        steps = cls.in_steps(removed, joined)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                made: Cut = done.value
+                return made
+
+    @classmethod
+    def in_steps(cls, removed: Iterable[Removal], joined: Iterable[Member]) -> Generator[None, None, Cut]:
+        """As :meth:`of`, for many changes: the work of a step is little."""
+        ordered_removed = tuple(sorted(removed, key=lambda r: (r.endpoint, r.node_id, r.left)))
         ordered_joined = tuple(sorted(joined, key=lambda m: (m.endpoint, m.node_id)))
         content = xxhash.xxh3_128()
         for removal in ordered_removed:
             content.update(b"-left" if removal.left else b"-fail")
             content.update(described(Member(removal.endpoint, removal.node_id)))
-        for member in ordered_joined:
-            content.update(b"+join" + described(member))
+        for members in portions(ordered_joined):
+            yield
+            for member in members:
+                content.update(b"+join" + described(member))
         return cls(ordered_removed, ordered_joined, CutDigest(content.digest()))
 
     @property
@@ -63,3 +79,14 @@ def described(member: Member) -> bytes:
         raw_key, raw_value = key.encode(), value.encode()
         said.append(b"%d:%b:%d:%b" % (len(raw_key), raw_key, len(raw_value), raw_value))
     return b"".join(said)
+
+
+def portions(members: Sequence[Member]) -> Iterator[Sequence[Member]]:
+    """Runs of the members that take about as long each: a quarter as many where each has three entries."""
+    start, room = 0, AT_ONCE
+    for number, member in enumerate(members):
+        if room <= 0:
+            yield members[start:number]
+            start, room = number, AT_ONCE
+        room -= 1 + len(member.metadata)
+    yield members[start:]

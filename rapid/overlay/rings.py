@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from functools import lru_cache
 from struct import pack
 
@@ -18,6 +18,12 @@ _HALF = 1 << 63
 _MASK = (1 << 64) - 1
 
 
+def unremembered_keys(endpoint: Endpoint, k: int) -> tuple[int, ...]:
+    """As :func:`ring_keys`, for endpoints of which there may be any number."""
+    parts = zip(_host_parts(endpoint.host, k), _port_parts(endpoint.port, k), strict=True)
+    return tuple([(host + port + _HALF & _MASK) - _HALF for host, port in parts])
+
+
 @lru_cache(maxsize=1 << 15)
 def ring_keys(endpoint: Endpoint, k: int) -> tuple[int, ...]:
     """The places of an endpoint on the rings 0 to k - 1, signed 64-bit numbers.
@@ -25,8 +31,7 @@ def ring_keys(endpoint: Endpoint, k: int) -> tuple[int, ...]:
     ``XXH64(host, seed=ring) * 31 + XXH64(port as int32 little-endian, seed=ring)``, wrapped: the
     order of the protocol's first implementation, so that rings can be compared with it.
     """
-    parts = zip(_host_parts(endpoint.host, k), _port_parts(endpoint.port, k), strict=True)
-    return tuple([(host + port + _HALF & _MASK) - _HALF for host, port in parts])
+    return unremembered_keys(endpoint, k)
 
 
 # many members share their port, or on one machine their host: a part of the key is known then
@@ -137,3 +142,39 @@ def backward_ring(rings: Sequence[Ring]) -> int | None:
         if all(len(observers) > 1 for observers in turned):
             return number
     return None
+
+
+KEYS_AT_ONCE = 8192
+"""Keys that one step of :func:`rings_in_steps` makes: 15 ms."""
+
+
+def rings_in_steps(endpoints: Iterable[Endpoint], k: int) -> Generator[None, None, tuple[Ring, ...]]:
+    """As :func:`rings_of`, for many endpoints: the work of a step is little, or that of sorting one ring."""
+    given = list(endpoints)
+    columns = [array("q") for _ in range(k)]
+    at_once = max(1, KEYS_AT_ONCE // k)
+    for start in range(0, len(given), at_once):
+        yield
+        keys = [unremembered_keys(endpoint, k) for endpoint in given[start : start + at_once]]
+        for column, more in zip(columns, zip(*keys, strict=True), strict=True):
+            column.extend(more)
+    rings = []
+    for column in columns:
+        yield
+        places = sorted(range(len(given)), key=column.__getitem__)
+        yield
+        ring = Ring(array("q", [column[at] for at in places]), ordered := [given[at] for at in places])
+        _settle_ties(ring.keys, ordered)
+        rings.append(ring)
+    return tuple(rings)
+
+
+def _settle_ties(keys: array[int], endpoints: list[Endpoint]) -> None:
+    """Put endpoints of equal keys in order. There may be none in all the world, other than made ones."""
+    if len(set(keys)) == len(keys):
+        return
+    start = 0
+    for end in range(1, len(keys) + 1):
+        if end == len(keys) or keys[end] != keys[start]:
+            endpoints[start:end] = sorted(endpoints[start:end])
+            start = end
