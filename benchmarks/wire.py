@@ -23,7 +23,7 @@ from timeit import repeat
 from benchmarks.origin import origin
 from rapid.detection.alert import Alert, Status
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
-from rapid.proto.codec import Encoder, decode
+from rapid.proto.codec import decode, encode
 from rapid.protocol.messages import Facts, Message, Probe
 from rapid.runtime.transport import Transport
 from rapid.settings import Settings
@@ -146,10 +146,6 @@ async def wire(pid: int, peers: list[Endpoint]) -> dict[str, list[float]]:
 
 def microseconds(act: Callable[[], object]) -> list[float]:
     return [1e6 * seconds / 1000 for seconds in repeat(act, number=1000, repeat=ROUNDS)]
-
-
-def encode(message: Message) -> bytes:
-    return Encoder().encode(message)  # a new one each time: it remembers what it encoded last
 
 
 def main() -> None:

@@ -7,24 +7,22 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from rapid.consensus.facts import Accept, Prepare, Promise, Vote
 from rapid.errors import ConfigurationError, WireError
 from rapid.overlay.configuration import Configuration, ConfigurationDigest
-from rapid.overlay.cut import CutDigest
+from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import ClusterId, Endpoint, NodeId
+from rapid.proto import pieces, values, work
 from rapid.proto import rapid_pb2 as pb
-from rapid.proto import values
+from rapid.proto.pieces import Encoded
 from rapid.proto.values import (
-    ALERTS_LIMIT,
     CONFIGURATION,
     DETAIL_LIMIT,
-    MEMBERS_LIMIT,
     MESSAGE,
     NUMBER,
     PROPOSALS_LIMIT,
     RANKS_LIMIT,
     RING_LIMIT,
-    STATEMENTS_LIMIT,
+    WORK,
     bounded,
     read_cluster_id,
     read_detail,
@@ -55,50 +53,75 @@ from rapid.protocol.messages import (
     Unreached,
 )
 
+FRAME_LIMIT = 128 * 1024
+"""Bytes of one frame on the wire: what gRPC holds of a stream whose peer stops in the middle of one."""
+FRAME_OVERHEAD = 2048
+"""What a frame adds at most to its messages, or to a piece: the sender, and the header of a large message."""
+FEW = 256
+"""Values in a message up to which it is encoded before it is measured."""
+
 
 class Encoder:
     """Turns messages into bytes; what was encoded last is remembered, since gossip repeats itself.
 
-    A message must not be changed once it was given to an encoder.
+    ``limit`` is how many bytes of a message go in one frame. A message must not be changed once it was
+    given to an encoder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = FRAME_LIMIT - FRAME_OVERHEAD) -> None:
+        self._limit = limit
         self._message: Message | None = None
-        self._encoded = b""
+        self._encoded: Encoded = b""
         self._configuration: Configuration | None = None
         self._formerly: tuple[ClusterId, ...] = ()
-        self._snapshot = b""
+        self._snapshot: Encoded = b""
 
-    def encode(self, message: Message) -> bytes:
-        """The bytes of one message; ValueError when a field does not fit the wire."""
+    def encode(self, message: Message) -> Encoded:
+        """The bytes of one message, or the pieces of a large one; ValueError when a field does not fit."""
         if isinstance(message, Snapshot):
             known = message.configuration is self._configuration and message.formerly == self._formerly
             if not known:
-                self._snapshot = _serialized(message)
+                self._snapshot = self._divided(message)
                 self._configuration, self._formerly = message.configuration, message.formerly
             return self._snapshot
         if message is not self._message:
-            self._encoded = _serialized(message)
+            self._encoded = self._divided(message)
             self._message = message
         return self._encoded
 
+    def _divided(self, message: Message) -> Encoded:
+        if (count := pieces.count(message)) <= FEW:
+            encoded = encode(message)
+            if count == 0 or len(encoded) <= min(work.UNMEASURED, self._limit):
+                return encoded
+        return pieces.divided(message, self._limit) or encode(message)
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of one message, however many; ValueError when a field does not fit the wire."""
+    kind, pack = _PACK[type(message)]
+    return pb.Message(**{kind: pack(message)}).SerializeToString()
+
 
 def decode(data: bytes, sender: Endpoint) -> Message:
-    """The message in these bytes; raise :class:`WireError` when it is malformed in any way."""
-    raw = pb.Message()
-    try:
-        raw.ParseFromString(data)
-    except DecodeError as error:
-        raise WireError(MESSAGE) from error
+    """The message in these bytes; raise :class:`WireError` when it is malformed in any way, or too much."""
+    raw = parsed(data)
+    if len(data) > work.UNMEASURED and work.of(raw) > work.LIMIT:
+        raise WireError(WORK)
     kind = raw.WhichOneof("body")
     if kind is None:
         raise WireError(MESSAGE)
     return _UNPACK[kind](getattr(raw, kind), sender)
 
 
-def _serialized(message: Message) -> bytes:
-    kind, pack = _PACK[type(message)]
-    return pb.Message(**{kind: pack(message)}).SerializeToString()
+def parsed(data: bytes) -> pb.Message:
+    """The fields in these bytes, none of which is checked yet."""
+    raw = pb.Message()
+    try:
+        raw.ParseFromString(data)
+    except DecodeError as error:
+        raise WireError(MESSAGE) from error
+    return raw
 
 
 def _pack_probe(message: Probe) -> pb.Probe:
@@ -292,54 +315,30 @@ def _pack_facts(message: Facts) -> pb.Facts:
         version=message.version,
         alerts=map(values.alert, message.alerts),
         proposals=map(values.cut, message.proposals),
-        prepares=[pb.Prepare(rank=values.rank(fact.rank)) for fact in message.prepares],
-        promises=[
-            pb.Promise(
-                rank=values.rank(fact.rank),
-                vrank=values.rank(fact.vrank),
-                digest=fact.digest,
-                voters=values.voters(fact.voters),
-            )
-            for fact in message.promises
-        ],
-        accepts=[pb.Accept(rank=values.rank(fact.rank), digest=fact.digest) for fact in message.accepts],
-        votes=[
-            pb.Vote(rank=values.rank(fact.rank), digest=fact.digest, voters=values.voters(fact.voters))
-            for fact in message.votes
-        ],
+        prepares=map(values.prepare, message.prepares),
+        promises=map(values.promise, message.promises),
+        accepts=map(values.accept, message.accepts),
+        votes=map(values.vote, message.votes),
         complete=message.complete,
     )
 
 
 def _unpack_facts(raw: pb.Facts, sender: Endpoint) -> Facts:
+    return read_facts(raw, sender, values.read_cuts(bounded(raw.proposals, PROPOSALS_LIMIT)))
+
+
+def read_facts(raw: pb.Facts, sender: Endpoint, proposals: tuple[Cut, ...]) -> Facts:
+    """All but the proposals are read from ``raw``."""
     return Facts(
         sender,
         read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
-        tuple(map(values.read_alert, bounded(raw.alerts, ALERTS_LIMIT))),
-        values.read_cuts(bounded(raw.proposals, PROPOSALS_LIMIT)),
-        tuple(Prepare(values.read_rank(fact.rank)) for fact in bounded(raw.prepares, RANKS_LIMIT)),
-        tuple(
-            Promise(
-                values.read_rank(fact.rank),
-                values.read_rank(fact.vrank),
-                read_identifier(CutDigest, fact.digest) if fact.digest else None,
-                values.read_voters(fact.voters),
-            )
-            for fact in bounded(raw.promises, STATEMENTS_LIMIT)
-        ),
-        tuple(
-            Accept(values.read_rank(fact.rank), read_identifier(CutDigest, fact.digest))
-            for fact in bounded(raw.accepts, RANKS_LIMIT)
-        ),
-        tuple(
-            Vote(
-                values.read_rank(fact.rank),
-                read_identifier(CutDigest, fact.digest),
-                values.read_voters(fact.voters),
-            )
-            for fact in bounded(raw.votes, STATEMENTS_LIMIT)
-        ),
+        tuple(map(values.read_alert, raw.alerts)),
+        proposals,
+        tuple(map(values.read_prepare, bounded(raw.prepares, RANKS_LIMIT))),
+        tuple(map(values.read_promise, raw.promises)),
+        tuple(map(values.read_accept, bounded(raw.accepts, RANKS_LIMIT))),
+        tuple(map(values.read_vote, raw.votes)),
         raw.complete,
     )
 
@@ -419,7 +418,7 @@ def _unpack_configuration(raw: pb.Snapshot) -> Configuration:
         raise WireError(NUMBER)
     digest = read_identifier(ConfigurationDigest, raw.digest)
     cluster_id, version = read_identifier(ClusterId, raw.cluster_id), read_version(raw.version)
-    members = [values.read_member(member) for member in bounded(raw.members, MEMBERS_LIMIT)]
+    members = [values.read_member(member) for member in raw.members]
     try:
         configuration = Configuration.of(cluster_id, version, members, raw.k)
     except ConfigurationError as error:

@@ -17,12 +17,28 @@ class Frame(_message.Message):
     def __init__(self, sender: _Optional[_Union[Endpoint, _Mapping]] = ..., messages: _Optional[_Iterable[bytes]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("size", "part")
-    SIZE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("header", "part", "last")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
-    size: int
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    header: Header
     part: bytes
-    def __init__(self, size: _Optional[int] = ..., part: _Optional[bytes] = ...) -> None: ...
+    last: bool
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., part: _Optional[bytes] = ..., last: _Optional[bool] = ...) -> None: ...
+
+class Header(_message.Message):
+    __slots__ = ("kind", "cluster_id", "version", "k", "size")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    kind: int
+    cluster_id: bytes
+    version: int
+    k: int
+    size: int
+    def __init__(self, kind: _Optional[int] = ..., cluster_id: _Optional[bytes] = ..., version: _Optional[int] = ..., k: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("probe", "probe_ack", "join_request", "join_reply", "observe_request", "admitted", "restarted", "leaving", "facts", "decided", "configuration_request", "cuts", "snapshot", "refounded", "unreached")
@@ -94,12 +110,14 @@ class Removal(_message.Message):
     def __init__(self, endpoint: _Optional[_Union[Endpoint, _Mapping]] = ..., node_id: _Optional[bytes] = ..., left: _Optional[bool] = ...) -> None: ...
 
 class Cut(_message.Message):
-    __slots__ = ("removed", "joined")
+    __slots__ = ("removed", "joined", "more")
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     JOINED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     removed: _containers.RepeatedCompositeFieldContainer[Removal]
     joined: _containers.RepeatedCompositeFieldContainer[Member]
-    def __init__(self, removed: _Optional[_Iterable[_Union[Removal, _Mapping]]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+    more: bool
+    def __init__(self, removed: _Optional[_Iterable[_Union[Removal, _Mapping]]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class Rank(_message.Message):
     __slots__ = ("round", "coordinator")

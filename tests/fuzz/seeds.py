@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rapid.proto.codec import Encoder
+from rapid.proto.codec import encode
 from rapid.proto.frames import FrameWriter
 from rapid.protocol.messages import Decided, Facts, Message
 from tests.protocol.harness import at
@@ -26,7 +26,7 @@ def codec() -> list[bytes]:
     """The longest message of each kind, and all of them as one stream."""
     longest: dict[type[Message], bytes] = {}
     for _, said in _overheard():
-        encoded = Encoder().encode(said)
+        encoded = encode(said)
         longest[type(said)] = max(longest.get(type(said), b""), encoded, key=len)
     frames = FrameWriter(targets.SPEAKER, targets.FRAME_LIMIT).frames(deque(longest.values()))
     return [*longest.values(), b"".join(targets.piece(0, 0, frame) for frame in frames)]
@@ -36,9 +36,7 @@ def node() -> list[bytes]:
     """Scripts of what was said to one member; some in which another crashes as well."""
     victim = Town().victim.member.endpoint
     steps = [
-        targets.piece(said.sender.port % 8, PAUSE, Encoder().encode(said))
-        for to, said in _overheard()
-        if to == victim
+        targets.piece(said.sender.port % 8, PAUSE, encode(said)) for to, said in _overheard() if to == victim
     ]
     scripts = [b"".join(steps[at : at + TOGETHER]) for at in range(0, len(steps), TOGETHER)]
     return [*scripts, *(script + targets.piece(2, PAUSE, b"") for script in scripts[::4])]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from rapid.errors import WireError
 from rapid.overlay.member import Endpoint
-from rapid.proto.codec import Encoder, decode
+from rapid.proto.codec import decode, encode
 from rapid.proto.frames import FrameReader, Held
 from rapid.proto.values import REASONS
 from rapid.protocol.messages import Message, Refounded, Snapshot
@@ -83,7 +83,7 @@ def _refused(error: WireError) -> None:
 
 def _returns(message: Message) -> None:
     """What was read can be said, and is read again as the same."""
-    again = decode(Encoder().encode(message), message.sender)
+    again = decode(encode(message), message.sender)
     if isinstance(message, Snapshot | Refounded):
         assert type(again) is type(message)
         assert again.configuration.digest == message.configuration.digest

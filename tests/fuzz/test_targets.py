@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rapid.consensus.facts import Rank
 from rapid.overlay.cut import CutDigest
 from rapid.overlay.member import ClusterId, NodeId
-from rapid.proto.codec import Encoder
+from rapid.proto.codec import Encoder, encode
 from rapid.proto.frames import FrameWriter
 from rapid.protocol.catch_up import CatchUp
 from rapid.protocol.messages import ConfigurationRequest, Facts, Message
@@ -43,7 +43,7 @@ SPOKEN = st.one_of(*KINDS.values(), *[KINDS[Facts]] * 5)
 
 
 def encoded(message: Message) -> bytes:
-    return Encoder().encode(message)
+    return encode(message)
 
 
 speakers = st.integers(0, 3) | st.integers(0, 255)
@@ -70,7 +70,8 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 
 def stream(said: list[Message]) -> bytes:
     """What one member says, as a script of frames."""
-    frames = FrameWriter(ME, targets.FRAME_LIMIT).frames(deque(map(encoded, said)))
+    encoder = Encoder(1 << 12)
+    frames = FrameWriter(ME, targets.FRAME_LIMIT).frames(deque(map(encoder.encode, said)))
     return b"".join(targets.piece(0, 0, frame) for frame in frames)
 
 

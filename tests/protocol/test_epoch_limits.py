@@ -9,9 +9,8 @@ import pytest
 from rapid.consensus.facts import NO_RANK, ROUND_LIMIT, Accept, Prepare, Promise, Rank, Vote
 from rapid.overlay import footprint
 from rapid.overlay.cut import Cut
-from rapid.proto.values import ALERTS_LIMIT, PROPOSALS_LIMIT, RANKS_LIMIT
-from rapid.protocol import catch_up, epoch
-from rapid.settings import Settings
+from rapid.proto.values import PROPOSALS_LIMIT, RANKS_LIMIT
+from rapid.protocol import epoch
 from rapid.simulation.size import state_size
 
 from .harness import Net, agree, at, view
@@ -135,7 +134,6 @@ def test_a_members_own_proposal_is_kept_all_the_same(monkeypatch: pytest.MonkeyP
 def test_all_that_a_member_keeps_fits_into_one_message() -> None:
     assert 2 * epoch.PROPOSALS < PROPOSALS_LIMIT
     assert epoch.RANKS <= RANKS_LIMIT
-    assert catch_up.FUTURE_ROOM // footprint.JOINER * Settings.lan().k < ALERTS_LIMIT
 
 
 def test_after_the_last_round_there_is_no_other_and_nobody_fails() -> None:
