@@ -11,7 +11,9 @@ from ipaddress import ip_address
 from rapid.errors import EndpointError
 from rapid.log import log
 from rapid.overlay.member import Endpoint
+from rapid.runtime import resolver
 from rapid.runtime.contained import is_own_end
+from rapid.runtime.resolver import explained, is_address
 from rapid.settings import Settings
 
 SeedProvider = Callable[[], Awaitable[Iterable[str | Endpoint]]]
@@ -92,7 +94,7 @@ class Discovery:
         return seeds
 
     async def _resolved(self, seed: Endpoint, me: Endpoint) -> list[Endpoint]:
-        if self._as_written or seed == me or _is_literal(seed.host):
+        if self._as_written or seed == me or is_address(seed.host):
             return [seed]
         resolving = self._resolving.get(seed)
         if resolving is None:
@@ -106,8 +108,7 @@ class Discovery:
         except TimeoutError:
             self._trouble(str(seed), f"its name was not resolved within {self._patience:g} s")
         except (OSError, UnicodeError) as error:  # the latter for a label that is empty or too long
-            why = error.strerror if isinstance(error, OSError) else None
-            self._trouble(str(seed), f"its name does not resolve: {why or error}")
+            self._trouble(str(seed), explained(error))
         else:
             self._troubles.pop(str(seed), None)
             if me in addresses and all(_is_here(address.host) for address in addresses):
@@ -126,8 +127,7 @@ class Discovery:
 
 
 async def _look_up(seed: Endpoint) -> list[Endpoint]:
-    loop = asyncio.get_running_loop()
-    answers = await loop.getaddrinfo(seed.host, seed.port, type=socket.SOCK_STREAM)
+    answers = await resolver.getaddrinfo(seed.host, seed.port)
     hosts = {str(address[0]) for *_, address in answers}
     return [Endpoint(host, seed.port) for host in sorted(hosts, key=_by_address)]
 
@@ -141,15 +141,7 @@ def _seed(value: str | Endpoint) -> Endpoint:
 
 def is_wildcard(host: str) -> bool:
     """Whether it stands for all addresses of a machine, and so for none that can be dialled."""
-    return _is_literal(host) and ip_address(host).is_unspecified
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return is_address(host) and ip_address(host).is_unspecified
 
 
 def _by_address(host: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rapid.errors import StateError
 from rapid.log import log
 from rapid.overlay.member import Endpoint, Member, NodeId
-from rapid.protocol.messages import Message
+from rapid.protocol.messages import Header, Message
 from rapid.protocol.outputs import (
     Check,
     Discover,
@@ -191,7 +191,9 @@ class Driver:
 
     async def _serve(self, listen: Endpoint, advertise: Endpoint | None) -> None:
         options = self._options
-        transport = Transport(options.settings, self._received, self._send_failed, self._counts, options.tls)
+        transport = Transport(
+            options.settings, self._received, self._send_failed, self._counts, options.tls, self._refusal
+        )
         self._transport = transport
         try:
             me = await transport.bind(listen)
@@ -232,6 +234,10 @@ class Driver:
                 core.receive(message, now, token)
 
         self._turn(receive)
+
+    def _refusal(self, header: Header) -> str | None:
+        refusal: Callable[[Header], str | None] | None = getattr(self._core, "refusal", None)
+        return None if refusal is None else refusal(header)
 
     def _send_failed(self, endpoint: Endpoint, refused: bool) -> None:
         self._turn(lambda core, now: core.send_failed(endpoint, now, refused=refused))

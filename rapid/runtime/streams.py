@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rapid.errors import IdentityError, WireError
 from rapid.overlay.member import Endpoint
-from rapid.proto.frames import MESSAGE_LIMIT, FrameReader, FrameWriter
+from rapid.proto.frames import MESSAGE_LIMIT, FrameReader, FrameWriter, is_taken
+from rapid.proto.pieces import Encoded
 from rapid.runtime.credentials import described, handshake_trouble, presented
 from rapid.runtime.fork_support import grpc
 from rapid.runtime.patience import Patience
+from rapid.runtime.resolver import explained
 from rapid.runtime.tls import covers, name_of
 
 if TYPE_CHECKING:
     from rapid.runtime.transport import Transport
 
 METHOD = "/rapid.v1.Membership/Exchange"
-RECEIVE_SLACK = 2
-"""How far above the limit of a frame gRPC takes one, for us to count and refuse; beyond, it refuses."""
+RECEIVE_SLACK = 1024
+"""Bytes above the limit of a frame that gRPC takes, for us to count and refuse; beyond, it refuses."""
 GREETING = (("rapid", "1"),)
 """The initial metadata by which a member tells that the stream to it is open."""
 WRITE_TIMEOUT = 10.0
 """Seconds that a peer may leave a frame unread before its stream is given up."""
 STALLED = 20.0
 """Seconds that the rest of a message that came in part may take to go on, before its stream is given up."""
+UNFINISHED = 120.0
+"""Seconds that all of it may take: what comes drop by drop is held no longer than that."""
+LIGHT = 8 * 1024
+"""Bytes of a frame that is read at once; one above is read in steps, of which one is taken at a time."""
 QUEUE_ROOM = 2 * MESSAGE_LIMIT
 """Bytes that may wait for one peer; beyond it the oldest is dropped, as beyond the queue's limit."""
 DIAL = 5.0
@@ -45,17 +53,7 @@ KEEPALIVE = 5.0
 """Seconds of silence after which the connection is pinged: a healed link is not left to TCP's timers."""
 
 _ENDED = (grpc.aio.AioRpcError, grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError)
-_GONE = ("refused", "reset by peer", "socket closed", "broken pipe")
 _SILENT = ("timeout", "timed out", "unreachable", "no route", "keepalive", "ping", "deadline")
-
-
-def target(endpoint: Endpoint) -> str:
-    """How gRPC names the endpoint; addresses bypass its resolver."""
-    try:
-        version = ipaddress.ip_address(endpoint.host).version
-    except ValueError:
-        return f"dns:{endpoint}"
-    return f"ipv{version}:{endpoint}"
 
 
 class Stream:
@@ -63,8 +61,10 @@ class Stream:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._queue: deque[bytes] = deque()
-        self._reader = FrameReader(transport.settings.message_limit, held=transport.held)
+        self._queue: deque[Encoded] = deque()
+        self._reader = FrameReader(
+            transport.settings.message_limit, held=transport.held, refusal=transport.refused
+        )
         self._writer = FrameWriter(transport.me, transport.settings.message_limit)
         self._sender: Endpoint | None = None
         self._unread = Patience(WRITE_TIMEOUT)
@@ -72,13 +72,13 @@ class Stream:
         self.closed = False
         self.last_put = 0.0
 
-    def put(self, message: bytes) -> None:
+    def put(self, message: Encoded) -> None:
         """Queue an encoded message; when the queue is full the oldest is dropped and counted.
 
         A message so large that the peer would end the stream for it is dropped itself.
         """
         self.last_put = asyncio.get_running_loop().time()
-        if len(message) > MESSAGE_LIMIT:
+        if not is_taken(message):
             self._transport.stats["dropped:size"] += 1
             return
         queue = self._queue
@@ -110,21 +110,34 @@ class Stream:
         Raises :class:`WireError` or :class:`IdentityError` on what the peer may not send, TimeoutError when
         it stops in the middle of a message, or what gRPC raises when the stream broke.
         """
+        stalled = _Stalled()
         try:
             while True:
                 if self._reader.unfinished:
-                    async with asyncio.timeout(STALLED):
+                    async with stalled.limit():
                         frame = await call.read()
                 else:
+                    stalled.over()
                     frame = await call.read()
                 if frame is grpc.aio.EOF:
                     return
-                self._transport.deliver(self._reader, frame, self)
+                await self._take(frame)
         except TimeoutError:
             self._transport.stats["malformed:stalled"] += 1
             raise
         finally:
             self._reader.close()
+
+    async def _take(self, frame: bytes) -> None:
+        steps = self._transport.deliver(self._reader, frame, self)
+        if len(frame) <= LIGHT and not self._reader.unfinished:
+            for _ in steps:
+                pass
+            return
+        # one step at a time, of whichever stream: between two of them all that is light gets its turn
+        async with self._transport.heavy:
+            for _ in steps:
+                await asyncio.sleep(0)
 
     async def _write_queue(self, call: Any) -> None:
         """Write until the queue is empty. Raises TimeoutError, or what gRPC raises when it ended."""
@@ -146,16 +159,51 @@ class Stream:
             self._queue.clear()
 
 
+class _Stalled:
+    """The time that an unfinished message may take."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until: float | None = None
+
+    def limit(self) -> asyncio.Timeout:
+        now = asyncio.get_running_loop().time()
+        if self._until is None:
+            self._until = now + UNFINISHED
+        return asyncio.timeout_at(min(now + STALLED, self._until))
+
+    def over(self) -> None:
+        self._until = None
+
+
 class InboundStream(Stream):
     """A stream that a peer has opened to us; the token to reply with."""
 
     def __init__(self, transport: Transport, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         super().__init__(transport)
         self._context = context
+        self._running: asyncio.Task[Any] | None = None
+        self._verdict: tuple[grpc.StatusCode, str] | None = None
+        self.heard = False
+        """Whether a whole frame came."""
+        self.last_heard = asyncio.get_running_loop().time()
+
+    def end(self, why: str) -> None:
+        """Have :meth:`run` end the stream; the peer is told why, and that this process is there."""
+        if self._running is not None and self._verdict is None:
+            self._verdict = grpc.StatusCode.RESOURCE_EXHAUSTED, why
+            self._running.cancel()
+
+    async def _take(self, frame: bytes) -> None:
+        self.heard = True
+        self.last_heard = asyncio.get_running_loop().time()
+        await super()._take(frame)
 
     async def run(self) -> None:
         """Receive until the peer ends the stream or sends what is no frame."""
         context = self._context
+        self._running = asyncio.current_task()
         try:
             await context.send_initial_metadata(GREETING)
             await self._receive(context)
@@ -167,6 +215,10 @@ class InboundStream(Stream):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
         except _ENDED:
             self._transport.stats["streams broken"] += 1
+        except asyncio.CancelledError:
+            if self._verdict is None or self._running is None or self._running.uncancel():
+                raise
+            await context.abort(*self._verdict)
         finally:
             self._end()
             if self.writing is not None:
@@ -227,12 +279,15 @@ class OutboundStream(Stream):
     async def _write(self) -> None:
         try:
             if not self._open:
-                await self._connect()
+                async with self._transport.openings.to(self.endpoint):
+                    await self._connect()
             await self._write_queue(self._call)
         except TimeoutError:
             self._fail(None, "no answer in time")
         except ConnectionRefusedError:
             self._fail(grpc.StatusCode.UNAVAILABLE, "connection refused")
+        except (OSError, UnicodeError) as error:
+            self._fail_locally(error)
         except _ENDED:
             await self._fail_as_ended()
         finally:
@@ -242,18 +297,19 @@ class OutboundStream(Stream):
         loop = asyncio.get_running_loop()
         settings = self._transport.settings
         patience = max(DIAL, settings.probe_interval)
-        if self._failed_at is not None:
-            if (pause := self._failed_at + REOPEN - loop.time()) > 0:
-                await asyncio.sleep(pause)
-            if await _listens(self.endpoint):
-                patience = max(DIAL_BUSY, patience)
+        if self._failed_at is not None and (pause := self._failed_at + REOPEN - loop.time()) > 0:
+            await asyncio.sleep(pause)
+        addresses = await self._addresses(patience)
+        if self._failed_at is not None and await _listens(addresses, self.endpoint.port):
+            patience = max(DIAL_BUSY, patience)
         self._channel = self._transport.dial(
             self.endpoint,
+            addresses,
             [
                 # a fresh channel dials at once instead of inheriting another one's backoff
                 ("grpc.use_local_subchannel_pool", 1),
                 ("grpc.enable_http_proxy", 0),
-                ("grpc.max_receive_message_length", RECEIVE_SLACK * settings.message_limit),
+                ("grpc.max_receive_message_length", RECEIVE_SLACK + settings.message_limit),
                 ("grpc.max_send_message_length", settings.message_limit),
                 ("grpc.initial_reconnect_backoff_ms", 100),
                 ("grpc.min_reconnect_backoff_ms", int(patience * 1000)),
@@ -273,7 +329,22 @@ class OutboundStream(Stream):
                 await self._call.code()
                 raise grpc.aio.UsageError("the stream did not open")
         self._open = True
+        self._transport.stream_opened(self.endpoint)
         self._reading = self._transport.spawn(self._read())
+
+    async def _addresses(self, patience: float) -> tuple[str, ...]:
+        try:
+            async with asyncio.timeout(patience):
+                addresses = await self._transport.resolver.addresses(self.endpoint.host)
+        except TimeoutError:
+            raise UnresolvedError(f"its name was not resolved within {patience:g} s") from None
+        except (OSError, UnicodeError) as error:
+            if _out_of_descriptors(error):
+                raise
+            raise UnresolvedError(explained(error)) from error
+        if not addresses:
+            raise UnresolvedError("its name does not resolve: it has no address")
+        return addresses
 
     async def _read(self) -> None:
         try:
@@ -293,10 +364,16 @@ class OutboundStream(Stream):
         """Fail with the status that the stream has ended with."""
         if self.closed:
             return
-        if not self._call.done():
+        if self._call is None or not self._call.done():
             self._fail(None, "the stream broke")
             return
         self._fail(await self._call.code(), str(await self._call.details() or ""))
+
+    def _fail_locally(self, error: OSError | UnicodeError) -> None:
+        """This machine could not even try."""
+        if _out_of_descriptors(error):
+            self._transport.out_of_descriptors()
+        self._fail(None, str(getattr(error, "strerror", None) or error))
 
     def _fail(self, code: grpc.StatusCode | None, details: str) -> None:
         if self.closed:
@@ -306,10 +383,13 @@ class OutboundStream(Stream):
         if code is grpc.StatusCode.UNAVAILABLE and not self._open:
             secure = self._transport.tls is not None
             trouble = handshake_trouble(details, secure=secure)
-            # over TLS a connection is also cut off by a living process that does not like the certificate
-            refused = any(word in text for word in _GONE) and not (secure and trouble)
+            # cut off it is also by a living process: one that has too many connections, or over TLS does not
+            # like the certificate
+            refused = "refused" in text
             if secure and trouble:
                 self._transport.stats["handshakes failed"] += 1
+            if "too many open files" in text:
+                self._transport.out_of_descriptors()
         elif code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK, grpc.StatusCode.CANCELLED):
             refused = not any(word in text for word in _SILENT)
         else:
@@ -318,32 +398,49 @@ class OutboundStream(Stream):
         self._transport.stream_failed(self, refused, trouble or _explained(details))
 
 
-async def _listens(endpoint: Endpoint) -> bool:
+class UnresolvedError(OSError):
+    """A name has no address, or none was found in time."""
+
+
+async def _listens(addresses: Sequence[str], port: int) -> bool:
     """Whether somebody does for certain. ConnectionRefusedError when nobody does.
 
-    To find out by gRPC takes twice the CPU.
+    OSError when this machine cannot make a socket. To find out by gRPC takes twice the CPU.
     """
-    try:
-        version = ipaddress.ip_address(endpoint.host).version
-    except ValueError:
-        return False  # names are gRPC's to resolve
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    refused = 0
+    with contextlib.suppress(TimeoutError):  # gRPC has its own patience, and words
+        async with asyncio.timeout(KNOCK):
+            for address in addresses:
+                try:
+                    if await _connects(address, port):
+                        return True
+                except ConnectionRefusedError:
+                    refused += 1
+    if refused == len(addresses):
+        raise ConnectionRefusedError
+    return False
+
+
+async def _connects(address: str, port: int) -> bool:
+    """Whether a plain connection opens. ConnectionRefusedError; OSError when there cannot be a socket."""
+    family = socket.AF_INET if ipaddress.ip_address(address).version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_STREAM) as knock:
         knock.setblocking(False)
         try:
-            async with asyncio.timeout(KNOCK):
-                await asyncio.get_running_loop().sock_connect(knock, tuple(endpoint))
+            await asyncio.get_running_loop().sock_connect(knock, (address, port))
         except ConnectionRefusedError:
             raise
-        except OSError:  # silence among them: gRPC has its own patience, and words
+        except OSError:
             return False
     return True
 
 
+def _out_of_descriptors(error: OSError | UnicodeError) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
 def _explained(details: str) -> str:
     """What people are told of a failure."""
-    if "resolv" in details:
-        return "its name does not resolve"
     if "execute_batch" in details:
         # a write that met the end of the stream hides from grpc.aio what it ended with
         return "the stream broke"

@@ -6,17 +6,19 @@ import asyncio
 import ipaddress
 import socket
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from rapid.errors import BindError, IdentityError, WireError
 from rapid.log import log
 from rapid.overlay.member import Endpoint
 from rapid.proto.codec import Encoder
-from rapid.proto.frames import FrameReader, Held
-from rapid.protocol.messages import Message
+from rapid.proto.frames import FRAME_OVERHEAD, FrameReader, Held, accept_all
+from rapid.protocol.messages import Header, Message
+from rapid.runtime.capacity import Capacity, Openings, capacity
 from rapid.runtime.credentials import Credentials
 from rapid.runtime.fork_support import grpc, warn_at_fork
-from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream, target
+from rapid.runtime.resolver import Resolver, is_address, target
+from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream
 from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 
@@ -24,8 +26,14 @@ IDLE = 60.0
 """Seconds without a send after which the stream to a peer is closed."""
 HANDSHAKE = 20.0
 """Seconds that who connects has until HTTP/2 is spoken; then the connection is closed."""
-STREAMS_LIMIT = 8192
-"""Streams to peers; as many from peers. One more to a peer closes that which was not used the longest."""
+UNUSED = 5.0
+"""Seconds after which a connection from a peer that has no stream is closed; it may take twice as long."""
+FIRST = 10.0
+"""Seconds that a peer that has opened a stream may take for the first frame."""
+QUIET = 2 * IDLE
+"""Seconds without a frame after which a stream from a peer is ended: a peer ends it itself by then."""
+SPARED = 15.0
+"""Seconds without a frame within which a stream from a peer does not have to give way to a new one."""
 FAILURES_LIMIT = 4096
 """Peers of which it is known why the last stream to them failed."""
 DEPARTURE = 0.25
@@ -33,6 +41,13 @@ DEPARTURE = 0.25
 
 PLAINTEXT = "listening without TLS"
 """The event in the log when others than this machine may read and send."""
+
+EXHAUSTED = "out of file descriptors"
+"""The event in the log, and in the counters, when no socket can be made."""
+CROWDED = "too many streams from peers"
+"""The event in the log when some of them are ended, or new ones refused."""
+UNREAD = "messages refused unread"
+"""Large messages that the node has no use for; their pieces are skipped."""
 
 IMPOSTOR = "rejected:certificate does not name sender"
 
@@ -50,6 +65,8 @@ class Transport:
     listens, or closed the connection; else it was silent, or another error. Everything dropped or
     rejected is counted in ``stats``.
 
+    ``refusal(header)`` gives a reason against a large message before any of it is read, or None.
+
     With ``tls`` every connection is made with it, in both directions; there is no way back to
     plaintext, nor from plaintext to it.
     """
@@ -61,15 +78,23 @@ class Transport:
         failed: Failed,
         stats: Counter[str],
         tls: TLS | None = None,
+        refusal: Callable[[Header], str | None] = accept_all,
     ) -> None:
         self.settings = settings
         self.stats = stats
         self.held = Held()
+        self.heavy = asyncio.Lock()
+        """Held while a frame is read that takes long."""
+        self.resolver = Resolver(stats)
+        self.openings = Openings(stats)
+        self._refusal = refusal
+        self._capacity: Capacity = capacity()
+        self._logged: set[str] = set()
         self.received = received
         self.tls = tls
         self._failed = failed
         self._credentials: Credentials | None = None
-        self._encoder = Encoder()
+        self._encoder = Encoder(settings.message_limit - FRAME_OVERHEAD)
         self._server: grpc.aio.Server | None = None
         self._me: Endpoint | None = None
         self._outbound: dict[Endpoint, OutboundStream] = {}
@@ -95,13 +120,17 @@ class Transport:
         await _try_bind(listen)
         warn_at_fork()
         limit = self.settings.message_limit
+        self._capacity = capacity()
         self._server = grpc.aio.server(
             handlers=[_Service(self)],
             options=[
                 ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", RECEIVE_SLACK * limit),
+                ("grpc.max_receive_message_length", RECEIVE_SLACK + limit),
                 ("grpc.max_send_message_length", limit),
-                ("grpc.max_concurrent_streams", 16),
+                # a peer needs one; while it is being closed, it may have opened the next
+                ("grpc.max_concurrent_streams", 2),
+                ("grpc.max_allowed_incoming_connections", self._capacity.connections),
+                ("grpc.max_connection_idle_ms", int(UNUSED * 1000)),
                 ("grpc.server_handshake_timeout_ms", int(HANDSHAKE * 1000)),
                 ("grpc.http2.bdp_probe", 0),
                 # peers ping when they have heard nothing for a while; that is no abuse
@@ -143,7 +172,7 @@ class Transport:
         if stream is None:
             failed_at, _ = self._failures.get(to, (None, ""))
             stream = OutboundStream(self, to, failed_at=failed_at)
-            if len(self._outbound) >= STREAMS_LIMIT:
+            if len(self._outbound) >= capacity().outbound:
                 self.stats["streams closed for others"] += 1
                 self._outbound.pop(next(iter(self._outbound))).close()
         self._outbound[to] = stream  # the last one now: they stand in the order of use
@@ -172,6 +201,7 @@ class Transport:
             await asyncio.wait(writing, timeout=DEPARTURE)
         for stream in list(self._outbound.values()):
             stream.close()
+        self.resolver.close()
         if self._server is not None:
             await self._server.stop(0.05)
         while self._tasks:
@@ -185,34 +215,65 @@ class Transport:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def dial(self, endpoint: Endpoint, options: list[tuple[str, int]]) -> grpc.aio.Channel:
-        """A channel to a peer, not connected yet."""
+    def dial(
+        self, endpoint: Endpoint, addresses: Sequence[str], options: list[tuple[str, int]]
+    ) -> grpc.aio.Channel:
+        """A channel to a peer at these addresses, not connected yet."""
+        at = target(addresses, endpoint.port)
         if self._credentials is None:
-            return grpc.aio.insecure_channel(target(endpoint), options=options)
+            return grpc.aio.insecure_channel(at, options=options)
+        # what the certificate must name is what the peer is called, and not what that resolves to
+        name = [] if is_address(endpoint.host) else [("grpc.ssl_target_name_override", endpoint.host)]
         return grpc.aio.secure_channel(
-            target(endpoint), self._credentials.channel(), options=[*options, *self._credentials.options]
+            at, self._credentials.channel(), options=[*options, *(self._credentials.options or name)]
         )
 
-    def deliver(self, reader: FrameReader, frame: bytes, stream: Stream) -> None:
-        """Hand over the messages of a frame.
+    def deliver(self, reader: FrameReader, frame: bytes, stream: Stream) -> Iterator[None]:
+        """Hand over the messages of a frame, in steps that each take a bounded time.
 
         Raises :class:`WireError` or :class:`IdentityError` when the stream must end.
         """
         self.stats["frames received"] += 1
         self.stats["bytes received"] += len(frame)
         try:
-            messages = reader.messages(frame, self._reject)
-            assert reader.sender is not None, "a frame of nobody is malformed"
-            stream.identify(reader.sender)
+            for messages in reader.steps(frame, self._reject):
+                assert reader.sender is not None, "a frame of nobody is malformed"
+                stream.identify(reader.sender)
+                if messages:
+                    self.stats["messages received"] += len(messages)
+                    if not self._closed:
+                        self.received(messages, stream)
+                yield
         except WireError as error:
             self._reject(error)
             raise
         except IdentityError:
             self.stats[IMPOSTOR] += 1
             raise
-        self.stats["messages received"] += len(messages)
-        if messages and not self._closed:
-            self.received(messages, stream)
+
+    def refused(self, header: Header) -> str | None:
+        """Why a large message is not to be read, if it is not; counted."""
+        reason = self._refusal(header)
+        if reason is not None:
+            self.stats[UNREAD] += 1
+            log.debug(UNREAD, kind=header.kind.__name__, sender=str(header.sender), reason=reason)
+        return reason
+
+    def out_of_descriptors(self) -> None:
+        """There was none left for a socket."""
+        self.stats[EXHAUSTED] += 1
+        self._log_once(EXHAUSTED, consequence="other members cannot be reached and may find this one faulty")
+
+    def stream_opened(self, endpoint: Endpoint) -> None:
+        """A stream to this peer is open."""
+        self.openings.opened(endpoint)
+        self._logged.discard(EXHAUSTED)
+
+    def _log_once(self, event: str, **fields: object) -> None:
+        """Warn of it, once until it is over."""
+        if event not in self._logged:
+            self._logged.add(event)
+            log.warning(event, **fields)
 
     def _reject(self, error: WireError) -> None:
         self.stats[f"malformed:{error.reason}"] += 1
@@ -220,6 +281,7 @@ class Transport:
     def stream_failed(self, stream: OutboundStream, refused: bool, reason: str) -> None:
         """The stream has closed itself on an error."""
         endpoint = stream.endpoint
+        self.resolver.forget(endpoint.host)
         if self._outbound.get(endpoint) is stream:
             del self._outbound[endpoint]
         self.stats["streams failed"] += 1
@@ -231,10 +293,17 @@ class Transport:
             self._failed(endpoint, refused)
 
     def inbound_opened(self, stream: InboundStream) -> bool:
-        """Whether there is room for another stream."""
-        if len(self._inbound) >= STREAMS_LIMIT:
-            self.stats["rejected:stream"] += 1
-            return False
+        """Whether there is room for another stream; that which was quiet the longest may have to give way."""
+        limit = self._capacity.inbound
+        if len(self._inbound) >= limit:
+            self._log_once(CROWDED, limit=limit, consequence="those that are quiet are ended")
+            quietest = min(self._inbound, key=lambda one: one.last_heard)
+            if stream.last_heard - quietest.last_heard < SPARED:
+                self.stats["rejected:stream"] += 1
+                return False
+            self.stats["streams ended for others"] += 1
+            self._inbound.discard(quietest)
+            quietest.end("its place is needed for others")
         self.stats["streams accepted"] += 1
         self._inbound.add(stream)
         return True
@@ -249,8 +318,14 @@ class Transport:
             if stream.last_put < long_ago:
                 del self._outbound[endpoint]
                 stream.close()
+        for inbound in list(self._inbound):
+            if inbound.last_heard < loop.time() - (QUIET if inbound.heard else FIRST):
+                self.stats["streams ended for silence"] += 1
+                inbound.end("nothing was received for long")
+        if 2 * len(self._inbound) < self._capacity.inbound:
+            self._logged.discard(CROWDED)
         self._failures = {to: failure for to, failure in self._failures.items() if failure[0] > long_ago}
-        self._sweep = loop.call_later(IDLE / 4, self._sweep_idle)
+        self._sweep = loop.call_later(min(IDLE / 4, FIRST / 2), self._sweep_idle)
 
 
 def _is_loopback(host: str) -> bool:

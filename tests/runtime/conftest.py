@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
-from typing import Any
-
 import pytest
+
+from rapid.runtime import resolver
 
 from .names import Names
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """What every event loop resolves names with."""
+    """What members resolve names with."""
     names = Names()
-
-    def getaddrinfo(loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> Awaitable[Any]:
-        return names.getaddrinfo(*args, **kwargs)
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(resolver, "getaddrinfo", names.getaddrinfo)
     return names

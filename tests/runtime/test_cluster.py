@@ -381,9 +381,12 @@ class _stranger:
         # gRPC is loaded by the first member; not for the tests before
         import grpc
 
-        from rapid.runtime.streams import METHOD, target
+        from rapid.runtime.resolver import target
+        from rapid.runtime.streams import METHOD
 
-        self._channel = grpc.aio.insecure_channel(target(to), options=[("grpc.enable_http_proxy", 0)])
+        self._channel = grpc.aio.insecure_channel(
+            target([to.host], to.port), options=[("grpc.enable_http_proxy", 0)]
+        )
         self._call = self._channel.stream_stream(METHOD)()
         self._writer = FrameWriter(STRANGER, 1 << 20)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -10,28 +11,30 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
-from rapid.proto import rapid_pb2 as pb
+from rapid.proto import frames
 from rapid.proto.codec import Encoder
+from rapid.proto.frames import FrameWriter
 from rapid.protocol.messages import Restarted, Snapshot
 from rapid.runtime import streams, transport
-from rapid.runtime.streams import METHOD, target
+from rapid.runtime.capacity import capacity
+from rapid.runtime.resolver import target
+from rapid.runtime.streams import METHOD
 
 from .reactor_loop import on_reactor, until
 from .test_transport import Peer, peer
 
 NODE = NodeId(b"n" * 16)
-PART = pb.Frame(
-    sender=pb.Endpoint(host="10.0.0.1", port=1), chunk=pb.Chunk(size=1000, part=b"x" * 400)
-).SerializeToString()
 
 
 @asynccontextmanager
 async def exchange(to: Endpoint) -> AsyncIterator[Any]:
-    """A raw stream to this transport."""
-    async with grpc.aio.insecure_channel(target(to), options=[("grpc.enable_http_proxy", 0)]) as channel:
+    """A raw stream to this transport, on a connection of its own."""
+    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(target([to.host], to.port), options=options) as channel:
         yield channel.stream_stream(METHOD)()
 
 
@@ -49,6 +52,15 @@ def crowd(size: int) -> Configuration:
     return Configuration.of(ClusterId(b"c" * 16), 1, members, 1)
 
 
+PARTS = list(
+    FrameWriter(Endpoint("10.0.0.1", 1), 65536).frames(
+        deque([Encoder(400).encode(Snapshot(Endpoint("10.0.0.1", 1), crowd(20)))])
+    )
+)
+"""The frames of a message in pieces."""
+PART = PARTS[0]
+
+
 def heard(count: int, *peers: Peer) -> bool:
     return sum(len(one.messages) for one in peers) == count
 
@@ -63,7 +75,7 @@ async def test_a_message_that_is_never_finished_ends_its_stream(monkeypatch: pyt
     async with peer() as b:
         async with exchange(b.me) as call:
             await call.write(PART)
-            await until(lambda: b.transport.held.size == 400)
+            await until(lambda: b.transport.held.size)
             assert await ended(call) is grpc.StatusCode.DEADLINE_EXCEEDED
         assert b.stats["malformed:stalled"] == 1
         assert b.transport.held.size == 0
@@ -113,7 +125,7 @@ async def test_what_a_peer_leaves_unfinished_goes_with_its_stream() -> None:
     async with peer() as b:
         async with exchange(b.me) as call:
             await call.write(PART)
-            await until(lambda: b.transport.held.size == 400)
+            await until(lambda: b.transport.held.size)
             await call.done_writing()
             assert await ended(call) is grpc.StatusCode.OK
         await until(lambda: b.transport.held.size == 0)
@@ -121,35 +133,168 @@ async def test_what_a_peer_leaves_unfinished_goes_with_its_stream() -> None:
 
 @on_reactor
 async def test_peers_share_the_room_for_what_is_unfinished() -> None:
-    async with peer() as b:
-        b.transport.held._limit = 500
-        async with exchange(b.me) as one, exchange(b.me) as other:
-            await one.write(PART)
-            await until(lambda: b.transport.held.size == 400)
-            await other.write(PART)
-            assert await ended(other) is grpc.StatusCode.INVALID_ARGUMENT
-            assert b.stats["malformed:room"] == 1
-            assert b.transport.held.size == 400
+    async with peer() as b, exchange(b.me) as one, exchange(b.me) as other:
+        await one.write(PART)
+        await until(lambda: b.transport.held.size)
+        b.transport.held._limit = held = b.transport.held.size
+        for part in PARTS:
+            await other.write(part)
+        await until(lambda: b.stats["malformed:room"])
+        assert b.transport.held.size == held
+        await one.done_writing()
+        assert await ended(one) is grpc.StatusCode.OK
+        b.transport.held._limit = 10 * held
+        for part in PARTS:
+            await other.write(part)
+        await until(lambda: b.messages)
+        assert b.transport.held.size == 0
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, **fields: int) -> None:
+    """Transports made from here on have these capacities."""
+    few = capacity()._replace(**fields)
+    monkeypatch.setattr(transport, "capacity", lambda: few)
 
 
 @on_reactor
 async def test_too_many_streams_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "STREAMS_LIMIT", 2)
-    async with peer() as b:
-        async with exchange(b.me), exchange(b.me):
+    limited(monkeypatch, inbound=2)
+    with capture_logs() as logs:
+        async with peer() as b:
+            async with exchange(b.me), exchange(b.me):
+                await until(lambda: len(b.transport._inbound) == 2)
+                for _ in range(2):
+                    async with exchange(b.me) as third:
+                        assert await ended(third) is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert b.stats["rejected:stream"] == 2
+            await until(lambda: not b.transport._inbound)
+            async with peer() as a:
+                a.say(b.me)
+                await until(lambda: b.messages)
+    assert [entry["event"] for entry in logs].count(transport.CROWDED) == 1
+
+
+@on_reactor
+async def test_a_stream_that_is_quiet_gives_way_to_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who fills all places must go on speaking, or members take them."""
+    limited(monkeypatch, inbound=3)
+    monkeypatch.setattr(transport, "SPARED", 0.0)
+    async with peer() as b, peer() as a, peer() as c:
+        async with exchange(b.me) as first, exchange(b.me) as second:
             await until(lambda: len(b.transport._inbound) == 2)
-            async with exchange(b.me) as third:
-                assert await ended(third) is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert b.stats["rejected:stream"] == 1
-        await until(lambda: not b.transport._inbound)
-        async with peer() as a:
             a.say(b.me)
             await until(lambda: b.messages)
+            quietest = min(b.transport._inbound, key=lambda one: one.last_heard)
+            c.say(b.me)
+            await until(lambda: len(b.messages) == 2)
+            assert b.stats["streams ended for others"] == 1
+            await until(lambda: quietest.closed)
+            await until(lambda: first.done() or second.done())
+            for call in (first, second):
+                assert not call.done() or await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert not (first.done() and second.done())
+        assert not a.failures
+
+
+@on_reactor
+async def test_who_had_to_give_way_is_not_taken_for_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that closes a stream on purpose is there, and its observers must not find it faulty."""
+    limited(monkeypatch, inbound=1)
+    monkeypatch.setattr(transport, "SPARED", 0.0)
+    async with peer() as b, peer() as a, peer() as c:
+        a.say(b.me)
+        await until(lambda: b.messages)
+        c.say(b.me)
+        await until(lambda: a.failures)
+        assert a.failures == [(b.me, False)]
+
+
+@on_reactor
+async def test_a_stream_without_a_frame_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "FIRST", 0.1)
+    async with peer() as a, peer() as b:
+        a.say(b.me)
+        async with exchange(b.me) as mute:
+            assert await ended(mute) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert b.stats["streams ended for silence"] == 1
+        assert len(b.transport._inbound) == 1, "who has spoken may stay"
+
+
+@on_reactor
+async def test_a_stream_that_went_quiet_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "QUIET", 0.1)
+    monkeypatch.setattr(transport, "IDLE", 0.1)
+    async with peer() as b, exchange(b.me) as call:
+        await call.write(encoded_frame())
+        await until(lambda: b.messages)
+        assert await ended(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert b.stats["streams ended for silence"] == 1
+
+
+def encoded_frame() -> bytes:
+    [frame] = FrameWriter(Endpoint("10.0.0.1", 1), 65536).frames(
+        deque([Encoder().encode(Restarted(Endpoint("10.0.0.1", 1), NODE))])
+    )
+    return frame
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""What opens a connection of HTTP/2."""
+
+
+async def closed(reader: asyncio.StreamReader) -> None:
+    """The other end has closed the connection, in one way or another."""
+    with suppress(ConnectionError):
+        while await reader.read(4096):
+            continue
+
+
+@on_reactor
+async def test_a_connection_without_a_stream_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "UNUSED", 1.0)
+    async with peer() as a, peer() as b:
+        a.say(b.me)
+        reader, writer = await asyncio.open_connection(*b.me)
+        writer.write(PREFACE)
+        async with asyncio.timeout(15):
+            await closed(reader)
+        writer.close()
+        a.say(b.me)
+        await until(lambda: len(b.messages) == 2)
+        assert not a.failures
+
+
+@on_reactor
+async def test_connections_are_limited_and_members_get_in_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limited(monkeypatch, connections=4)
+    monkeypatch.setattr(transport, "UNUSED", 1.0)
+    async with peer() as a, peer() as b:
+        idle = []
+        for _ in range(12):
+            reader, writer = await asyncio.open_connection(*b.me)
+            writer.write(PREFACE)
+            idle.append((reader, writer))
+        over = [asyncio.create_task(closed(reader)) for reader, _ in idle]
+        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+
+        def insist() -> object:
+            if not a.transport._outbound:
+                a.say(b.me)
+            return b.messages
+
+        await until(insist)
+        assert all(not refused for _, refused in a.failures), "it is there, if it has no room"
+        async with asyncio.timeout(15):
+            await asyncio.wait(over)
+        for _, writer in idle:
+            writer.close()
 
 
 @on_reactor
 async def test_the_stream_that_was_not_used_the_longest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "STREAMS_LIMIT", 2)
+    limited(monkeypatch, outbound=2)
     async with peer() as a, peer() as b, peer() as c, peer() as d:
         for number, to in enumerate((b, c, b, d), start=1):
             a.say(to.me)
@@ -176,7 +321,7 @@ async def test_failures_of_many_peers_are_not_all_remembered(monkeypatch: pytest
 
 @on_reactor
 async def test_a_message_that_no_peer_would_take_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "MESSAGE_LIMIT", 1000)
+    monkeypatch.setattr(frames, "MESSAGE_LIMIT", 1000)
     async with peer() as a, peer() as b:
         a.transport.send(b.me, Snapshot(a.me, crowd(100)))
         a.say(b.me)

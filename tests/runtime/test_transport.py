@@ -16,7 +16,8 @@ from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.proto import rapid_pb2 as pb
 from rapid.protocol.messages import Message, Restarted, Snapshot
 from rapid.runtime import streams, transport
-from rapid.runtime.streams import METHOD, target
+from rapid.runtime.resolver import target
+from rapid.runtime.streams import METHOD
 from rapid.runtime.tls import TLS
 from rapid.runtime.transport import Transport
 from rapid.settings import Settings
@@ -298,7 +299,9 @@ async def test_a_peer_that_does_not_read_its_replies_loses_its_stream(
                 b.transport.reply(token, Snapshot(b.me, large))
 
         b.transport.received = reply
-        channel = grpc.aio.insecure_channel(target(b.me), options=[("grpc.enable_http_proxy", 0)])
+        channel = grpc.aio.insecure_channel(
+            target([b.me.host], b.me.port), options=[("grpc.enable_http_proxy", 0)]
+        )
         async with channel:
             exchange = channel.stream_stream(METHOD)()
             sender = pb.Endpoint(host="10.0.0.1", port=1)
@@ -315,7 +318,9 @@ async def test_a_peer_that_does_not_read_its_replies_loses_its_stream(
 
 async def call(to: Endpoint, method: str, *frames: bytes) -> grpc.StatusCode:
     """How the server ends a stream of these raw frames."""
-    async with grpc.aio.insecure_channel(target(to), options=[("grpc.enable_http_proxy", 0)]) as channel:
+    async with grpc.aio.insecure_channel(
+        target([to.host], to.port), options=[("grpc.enable_http_proxy", 0)]
+    ) as channel:
         exchange = channel.stream_stream(method)()
         try:
             for frame in frames:
@@ -340,8 +345,8 @@ async def test_garbage_is_counted_and_the_server_goes_on() -> None:
         bad = pb.Frame(sender=sender, messages=[b"\xff", b""]).SerializeToString()
         assert await call(b.me, METHOD, bad) is grpc.StatusCode.OK
         assert await call(b.me, "/rapid.v1.Membership/Other", b"") is grpc.StatusCode.UNIMPLEMENTED
-        assert await call(b.me, METHOD, b"x" * 70_000) is grpc.StatusCode.INVALID_ARGUMENT
-        assert await call(b.me, METHOD, b"x" * 700_000) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await call(b.me, METHOD, b"x" * 65_600) is grpc.StatusCode.INVALID_ARGUMENT
+        assert await call(b.me, METHOD, b"x" * 70_000) is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert b.stats["malformed:frame"] == 1
         assert b.stats["malformed:sender"] == 1
         assert b.stats["malformed:message"] == 2
@@ -393,6 +398,6 @@ async def test_ipv6() -> None:
 
 
 def test_targets() -> None:
-    assert target(Endpoint("::1", 7400)) == "ipv6:[::1]:7400"
-    assert target(Endpoint("10.0.0.1", 7400)) == "ipv4:10.0.0.1:7400"
-    assert target(Endpoint("node.example", 7400)) == "dns:node.example:7400"
+    assert target(["::1"], 7400) == "ipv6:[::1]:7400"
+    assert target(["10.0.0.1", "10.0.0.2"], 7400) == "ipv4:10.0.0.1:7400,10.0.0.2:7400"
+    assert target(["fe80::1%2", "10.0.0.1"], 7400) == "ipv6:[fe80::1%252]:7400,[::ffff:10.0.0.1]:7400"

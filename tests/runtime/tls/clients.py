@@ -10,9 +10,10 @@ import grpc
 
 from rapid import Endpoint
 from rapid.proto import rapid_pb2 as pb
-from rapid.proto.codec import Encoder
+from rapid.proto.codec import encode
 from rapid.protocol.messages import Message
-from rapid.runtime.streams import METHOD, target
+from rapid.runtime.resolver import target
+from rapid.runtime.streams import METHOD
 from tests.runtime.authority import Authority
 
 
@@ -22,9 +23,9 @@ async def call(
     """How the stream of a raw client ends."""
     options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
     if channel_credentials is None:
-        channel = grpc.aio.insecure_channel(target(to), options=options)
+        channel = grpc.aio.insecure_channel(target([to.host], to.port), options=options)
     else:
-        channel = grpc.aio.secure_channel(target(to), channel_credentials, options=options)
+        channel = grpc.aio.secure_channel(target([to.host], to.port), channel_credentials, options=options)
     async with channel:
         exchange = channel.stream_stream(METHOD)()
         try:
@@ -40,7 +41,7 @@ async def call(
 
 def frame(sender: Endpoint, *messages: Message) -> bytes:
     return pb.Frame(
-        sender=pb.Endpoint(host=sender.host, port=sender.port), messages=map(Encoder().encode, messages)
+        sender=pb.Endpoint(host=sender.host, port=sender.port), messages=map(encode, messages)
     ).SerializeToString()
 
 

@@ -78,7 +78,7 @@ async def test_a_new_certificate_serves_new_connections(
             b.say(c.me)
             await until(lambda: c.messages)
             assert "new.example" in seen[-1]
-        assert not a.failures + b.failures
+            assert not a.failures + b.failures
 
 
 @on_reactor
