@@ -69,7 +69,7 @@ class Settings:
     when a block is ended by a cancellation, Ctrl-C or SystemExit, and after a start that failed."""
     history: int = 64
     """How many past cuts are kept for members that missed them."""
-    message_limit: int = 128 * 1024
+    message_limit: int = 64 * 1024
     """Bytes of one frame on the wire; what is larger goes in pieces. The same in a whole cluster."""
     queue_limit: int = 4096
     """Messages waiting for one peer; beyond it the oldest is dropped and counted."""

@@ -53,7 +53,7 @@ from rapid.protocol.messages import (
     Unreached,
 )
 
-FRAME_LIMIT = 128 * 1024
+FRAME_LIMIT = 64 * 1024
 """Bytes of one frame on the wire: what gRPC holds of a stream whose peer stops in the middle of one."""
 FRAME_OVERHEAD = 2048
 """What a frame adds at most to its messages, or to a piece: the sender, and the header of a large message."""
@@ -90,9 +90,11 @@ class Encoder:
         return self._encoded
 
     def _divided(self, message: Message) -> Encoded:
-        if (count := pieces.count(message)) <= FEW:
+        if type(message) in pieces.NEVER:
+            return encode(message)
+        if pieces.count(message) <= FEW:
             encoded = encode(message)
-            if count == 0 or len(encoded) <= min(work.UNMEASURED, self._limit):
+            if len(encoded) <= min(work.UNMEASURED, self._limit):
                 return encoded
         return pieces.divided(message, self._limit) or encode(message)
 

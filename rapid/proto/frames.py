@@ -161,16 +161,13 @@ class FrameReader:
         """Whether the rest of a message is still to come."""
 
     def messages(self, data: bytes, rejected: Callable[[WireError], None]) -> list[Message]:
-        """The messages that this frame completes, all of them; else as :meth:`steps`."""
-        return [message for step in self.steps(data, rejected) for message in step]
+        """The messages that this frame completes, all of them at once."""
+        return [message for step in self.steps(self.open(data), rejected) for message in step]
 
-    def steps(self, data: bytes, rejected: Callable[[WireError], None]) -> Steps:
-        """Read a frame in steps, each of which takes a bounded time and gives the messages that are complete.
+    def open(self, data: bytes) -> pb.Frame:
+        """A frame of which nothing is read yet but who its :attr:`sender` is.
 
-        After the first step, which gives none, :attr:`sender` is known and no message is read yet. A
-        malformed message is given to ``rejected`` and left out, as is one that takes too much memory.
-        Raises :class:`WireError` when the frame itself is malformed: the stream has lost its meaning and
-        must be closed.
+        Raises :class:`WireError` when it is malformed: the stream has lost its meaning and must be closed.
         """
         if len(data) > self._frame_limit:
             raise WireError(SIZE)
@@ -185,29 +182,36 @@ class FrameReader:
         if len(frame.messages) > BATCH_LIMIT:
             raise WireError(COUNT)
         self.sender = sender
-        yield []
+        return frame
+
+    def decoded(self, items: Iterable[bytes], rejected: Callable[[WireError], None]) -> list[Message]:
+        """These messages of the frame that was opened last; a malformed one is given to ``rejected``."""
+        assert self.sender is not None, "a frame of nobody is malformed"
+        messages = []
+        for item in items:
+            try:
+                messages.append(decode(item, self.sender))
+            except WireError as error:
+                rejected(error)
+        return messages
+
+    def steps(self, frame: pb.Frame, rejected: Callable[[WireError], None]) -> Steps:
+        """Read an opened frame in steps, each of which takes a bounded time and gives what is complete.
+
+        A malformed message is given to ``rejected`` and left out, as is one that takes too much memory.
+        Raises :class:`WireError` when a piece belongs to no message: then the stream must be closed.
+        """
         for batch in _batches(frame.messages):
-            yield self._decoded(batch, sender, rejected)
+            yield self.decoded(batch, rejected)
         if frame.HasField("chunk"):
-            yield from self._add(frame.chunk, sender, rejected)
+            yield from self._add(frame.chunk, rejected)
 
     def close(self) -> None:
         """Forget the message that will not be finished."""
         self._drop()
         self.unfinished = False
 
-    def _decoded(
-        self, batch: list[bytes], sender: Endpoint, rejected: Callable[[WireError], None]
-    ) -> list[Message]:
-        messages = []
-        for item in batch:
-            try:
-                messages.append(decode(item, sender))
-            except WireError as error:
-                rejected(error)
-        return messages
-
-    def _add(self, chunk: pb.Chunk, sender: Endpoint, rejected: Callable[[WireError], None]) -> Steps:
+    def _add(self, chunk: pb.Chunk, rejected: Callable[[WireError], None]) -> Steps:
         """Take one piece. What is wrong with the message, not with the frames, costs no more than it."""
         if chunk.HasField("header"):
             most = self._message_limit * (FACTS_LIMIT // MESSAGE_LIMIT if chunk.header.kind == _FACTS else 1)
@@ -215,7 +219,7 @@ class FrameReader:
                 raise WireError(CHUNK)
             self._room = chunk.header.size
             self.unfinished = True
-            self._begin(chunk.header, sender, rejected)
+            self._begin(chunk.header, rejected)
         if not self.unfinished or not chunk.part or len(chunk.part) > self._room:
             raise WireError(CHUNK)
         self._room -= len(chunk.part)
@@ -228,9 +232,10 @@ class FrameReader:
         if chunk.last:
             self.close()
 
-    def _begin(self, raw: pb.Header, sender: Endpoint, rejected: Callable[[WireError], None]) -> None:
+    def _begin(self, raw: pb.Header, rejected: Callable[[WireError], None]) -> None:
+        assert self.sender is not None, "a frame of nobody is malformed"
         try:
-            header = read_header(raw, sender)
+            header = read_header(raw, self.sender)
         except WireError as error:
             rejected(error)
             return

@@ -76,19 +76,23 @@ class _Piece:
         self.make = make
 
 
+NEVER = frozenset(Message.__args__) - {Facts, Snapshot, Refounded, Cuts, Decided}
+"""Kinds of messages that are never large."""
+
+
 def count(message: Message) -> int:
-    """How many values a message repeats; 0 for one of a kind that is never large."""
+    """How many values a message repeats, of a kind that may be large."""
     match message:
         case Facts():
             statements = len(message.prepares) + len(message.promises) + len(message.accepts)
-            cuts = sum(cut.size for cut in message.proposals)
-            return 1 + len(message.alerts) + statements + len(message.votes) + cuts
+            cuts = sum(cut.size for cut in message.proposals) if message.proposals else 0
+            return len(message.alerts) + statements + len(message.votes) + cuts
         case Snapshot() | Refounded():
             return message.configuration.size
         case Cuts():
-            return 1 + sum(cut.size for cut in message.cuts)
+            return sum(cut.size for cut in message.cuts)
         case Decided():
-            return 1 if message.cut is None else message.cut.size
+            return 0 if message.cut is None else message.cut.size
         case _:
             return 0
 

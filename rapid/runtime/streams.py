@@ -36,7 +36,7 @@ STALLED = 20.0
 UNFINISHED = 120.0
 """Seconds that all of it may take: what comes drop by drop is held no longer than that."""
 LIGHT = 8 * 1024
-"""Bytes of a frame that is read at once; one above is read in steps, of which one is taken at a time."""
+"""Bytes of a frame that is read at once; one above is read in steps, and one such frame at a time."""
 QUEUE_ROOM = 2 * MESSAGE_LIMIT
 """Bytes that may wait for one peer; beyond it the oldest is dropped, as beyond the queue's limit."""
 DIAL = 5.0
@@ -130,9 +130,7 @@ class Stream:
 
     async def _take(self, frame: bytes) -> None:
         steps = self._transport.deliver(self._reader, frame, self)
-        if len(frame) <= LIGHT and not self._reader.unfinished:
-            for _ in steps:
-                pass
+        if steps is None:
             return
         # one step at a time, of whichever stream: between two of them all that is light gets its turn
         async with self._transport.heavy:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from rapid.errors import BindError, IdentityError, WireError
 from rapid.log import log
 from rapid.overlay.member import Endpoint
+from rapid.proto import rapid_pb2 as pb
 from rapid.proto.codec import Encoder
 from rapid.proto.frames import FRAME_OVERHEAD, FrameReader, Held, accept_all
 from rapid.protocol.messages import Header, Message
@@ -18,7 +19,7 @@ from rapid.runtime.capacity import Capacity, Openings, capacity
 from rapid.runtime.credentials import Credentials
 from rapid.runtime.fork_support import grpc, warn_at_fork
 from rapid.runtime.resolver import Resolver, is_address, target
-from rapid.runtime.streams import METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream
+from rapid.runtime.streams import LIGHT, METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream
 from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 
@@ -228,28 +229,42 @@ class Transport:
             at, self._credentials.channel(), options=[*options, *(self._credentials.options or name)]
         )
 
-    def deliver(self, reader: FrameReader, frame: bytes, stream: Stream) -> Iterator[None]:
-        """Hand over the messages of a frame, in steps that each take a bounded time.
+    def deliver(self, reader: FrameReader, data: bytes, stream: Stream) -> Iterator[None] | None:
+        """Hand over the messages of a frame: at once if that is little work, else in the steps given.
 
-        Raises :class:`WireError` or :class:`IdentityError` when the stream must end.
+        Raises :class:`WireError` or :class:`IdentityError`, as do the steps, when the stream must end.
         """
         self.stats["frames received"] += 1
-        self.stats["bytes received"] += len(frame)
+        self.stats["bytes received"] += len(data)
         try:
-            for messages in reader.steps(frame, self._reject):
-                assert reader.sender is not None, "a frame of nobody is malformed"
-                stream.identify(reader.sender)
-                if messages:
-                    self.stats["messages received"] += len(messages)
-                    if not self._closed:
-                        self.received(messages, stream)
+            frame = reader.open(data)
+            assert reader.sender is not None, "a frame of nobody is malformed"
+            stream.identify(reader.sender)
+        except (WireError, IdentityError) as error:
+            self._count(error)
+            raise
+        if len(data) > LIGHT or frame.HasField("chunk"):
+            return self._deliver_in_steps(reader, frame, stream)
+        self._hand_over(reader.decoded(frame.messages, self._count), stream)
+        return None
+
+    def _deliver_in_steps(self, reader: FrameReader, frame: pb.Frame, stream: Stream) -> Iterator[None]:
+        try:
+            for messages in reader.steps(frame, self._count):
+                self._hand_over(messages, stream)
                 yield
         except WireError as error:
-            self._reject(error)
+            self._count(error)
             raise
-        except IdentityError:
-            self.stats[IMPOSTOR] += 1
-            raise
+
+    def _hand_over(self, messages: list[Message], stream: Stream) -> None:
+        if messages:
+            self.stats["messages received"] += len(messages)
+            if not self._closed:
+                self.received(messages, stream)
+
+    def _count(self, error: WireError | IdentityError) -> None:
+        self.stats[IMPOSTOR if isinstance(error, IdentityError) else f"malformed:{error.reason}"] += 1
 
     def refused(self, header: Header) -> str | None:
         """Why a large message is not to be read, if it is not; counted."""
@@ -262,21 +277,20 @@ class Transport:
     def out_of_descriptors(self) -> None:
         """There was none left for a socket."""
         self.stats[EXHAUSTED] += 1
-        self._log_once(EXHAUSTED, consequence="other members cannot be reached and may find this one faulty")
+        if self._begins(EXHAUSTED):
+            log.warning(EXHAUSTED, consequence="other members cannot be reached and may find this one faulty")
 
     def stream_opened(self, endpoint: Endpoint) -> None:
         """A stream to this peer is open."""
         self.openings.opened(endpoint)
         self._logged.discard(EXHAUSTED)
 
-    def _log_once(self, event: str, **fields: object) -> None:
-        """Warn of it, once until it is over."""
-        if event not in self._logged:
-            self._logged.add(event)
-            log.warning(event, **fields)
-
-    def _reject(self, error: WireError) -> None:
-        self.stats[f"malformed:{error.reason}"] += 1
+    def _begins(self, event: str) -> bool:
+        """Whether it is to be warned of, which is done once until it is over."""
+        if event in self._logged:
+            return False
+        self._logged.add(event)
+        return True
 
     def stream_failed(self, stream: OutboundStream, refused: bool, reason: str) -> None:
         """The stream has closed itself on an error."""
@@ -296,7 +310,8 @@ class Transport:
         """Whether there is room for another stream; that which was quiet the longest may have to give way."""
         limit = self._capacity.inbound
         if len(self._inbound) >= limit:
-            self._log_once(CROWDED, limit=limit, consequence="those that are quiet are ended")
+            if self._begins(CROWDED):
+                log.warning(CROWDED, limit=limit, consequence="those that are quiet are ended")
             quietest = min(self._inbound, key=lambda one: one.last_heard)
             if stream.last_heard - quietest.last_heard < SPARED:
                 self.stats["rejected:stream"] += 1

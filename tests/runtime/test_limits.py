@@ -17,12 +17,14 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
 from rapid.proto import frames
 from rapid.proto.codec import Encoder
-from rapid.proto.frames import FrameWriter
-from rapid.protocol.messages import Restarted, Snapshot
+from rapid.proto.frames import AT_ONCE_COUNT, FrameWriter
+from rapid.proto.pieces import Encoded
+from rapid.protocol.messages import Header, Restarted, Snapshot
 from rapid.runtime import streams, transport
 from rapid.runtime.capacity import capacity
 from rapid.runtime.resolver import target
 from rapid.runtime.streams import METHOD
+from rapid.settings import Settings
 
 from .reactor_loop import on_reactor, until
 from .test_transport import Peer, peer
@@ -344,3 +346,120 @@ async def test_large_messages_wait_only_up_to_a_number_of_bytes(monkeypatch: pyt
         await until(lambda: len(b.messages) == 2)
         assert all(isinstance(message, Snapshot) for message in b.messages)
         assert a.stats["dropped:queue"] == 2
+
+
+# what takes long to read
+
+
+def refuse_all(header: Header) -> str | None:
+    return f"a {header.kind.__name__} is not wanted"
+
+
+@on_reactor
+async def test_a_large_message_that_is_refused_is_counted_and_its_stream_goes_on() -> None:
+    async with peer() as b:
+        b.transport._refusal = refuse_all
+        async with exchange(b.me) as call:
+            for part in PARTS:
+                await call.write(part)
+            await call.write(encoded_frame())
+            await until(lambda: b.messages)
+        assert b.messages == [Restarted(Endpoint("10.0.0.1", 1), NODE)]
+        assert b.stats[transport.UNREAD] == 1
+        assert b.transport.held.size == 0
+
+
+@on_reactor
+async def test_what_comes_drop_by_drop_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "UNFINISHED", 0.2)
+    async with peer() as b, exchange(b.me) as call:
+        await call.write(PART)
+        await until(lambda: b.transport.held.size)
+        assert await ended(call) is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert b.stats["malformed:stalled"] == 1
+        assert b.transport.held.size == 0
+
+
+@on_reactor
+async def test_others_are_heard_while_a_large_message_is_read() -> None:
+    large = Snapshot(Endpoint("10.0.0.1", 1), crowd(20_000))
+    parts = list(FrameWriter(large.sender, 1 << 16).frames(deque([Encoder().encode(large)])))
+    async with peer() as a, peer() as b:
+        a.say(b.me)
+        await until(lambda: b.messages)
+        async with exchange(b.me) as call:
+            await call.write(parts[0])
+            await until(lambda: b.transport.held.size)
+            a.say(b.me)
+            for part in parts[1:]:
+                await call.write(part)
+            await until(lambda: len(b.messages) == 3)
+        assert [type(message) for message in b.messages] == [Restarted, Restarted, Snapshot]
+
+
+@on_reactor
+async def test_many_messages_of_one_frame_are_handed_over_in_parts() -> None:
+    queue = deque[Encoded]([Encoder().encode(Restarted(Endpoint("10.0.0.1", 1), NODE))] * 2000)
+    [frame] = FrameWriter(Endpoint("10.0.0.1", 1), 1 << 16).frames(queue)
+    async with peer() as b, exchange(b.me) as call:
+        await call.write(frame)
+        await until(lambda: len(b.messages) == 2000)
+        assert max(b.batches) == AT_ONCE_COUNT
+
+
+def http2(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """A frame of HTTP/2."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def literal(name: bytes, value: bytes) -> bytes:
+    return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+
+
+REQUEST = b"\x83\x86" + b"".join(
+    literal(name, value)
+    for name, value in (
+        (b":path", METHOD.encode()),
+        (b":authority", b"x"),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+    )
+)
+
+
+@on_reactor
+async def test_a_frame_that_is_never_finished_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC holds what has come of it, and says nothing."""
+    monkeypatch.setattr(transport, "FIRST", 0.2)
+    async with peer() as b:
+        _, writer = await asyncio.open_connection(*b.me)
+        half = b"\0" + (5000).to_bytes(4, "big") + b"x" * 4000
+        writer.write(PREFACE + http2(1, 4, 1, REQUEST) + http2(0, 0, 1, half))
+        await until(lambda: b.stats["streams accepted"])
+        await until(lambda: b.stats["streams ended for silence"])
+        await until(lambda: not b.transport._inbound)
+        writer.close()
+
+
+@on_reactor
+async def test_a_frame_above_the_limit_is_not_begun() -> None:
+    async with peer(settings=Settings.lan(message_limit=65536)) as b:
+        _, writer = await asyncio.open_connection(*b.me)
+        half = b"\0" + (1 << 24).to_bytes(4, "big") + b"x" * 4000
+        writer.write(PREFACE + http2(1, 4, 1, REQUEST) + http2(0, 0, 1, half))
+        await until(lambda: b.stats["streams accepted"])
+        await until(lambda: not b.transport._inbound)
+        writer.close()
+
+
+@on_reactor
+async def test_a_connection_has_few_streams() -> None:
+    async with peer() as b:
+        reader, writer = await asyncio.open_connection(*b.me)
+        writer.write(PREFACE + b"".join(http2(1, 4, 2 * n + 1, REQUEST) for n in range(8)))
+        await until(lambda: len(b.transport._inbound) == 2)
+        seen = b""
+        while seen.count(http2(3, 0, 15)[3:9]) == 0:  # the last of them is reset
+            seen += await reader.read(4096)
+        assert len(b.transport._inbound) == 2
+        writer.close()
