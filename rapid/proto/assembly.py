@@ -17,7 +17,7 @@ from rapid.overlay.cut import Cut, CutDigest, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member
 from rapid.proto import rapid_pb2 as pb
 from rapid.proto import values, work
-from rapid.proto.codec import parsed, read_facts
+from rapid.proto.codec import parsed, read_facts, read_formerly
 from rapid.proto.values import (
     CHUNK,
     CONFIGURATION,
@@ -154,8 +154,12 @@ class _Snapshot(_Members):
         part: pb.Snapshot = raw
         return part
 
+    def _begin(self, raw: Any) -> None:
+        super()._begin(raw)
+        self._formerly = read_formerly(raw)
+
     def _message(self, configuration: Configuration) -> Message:
-        return Snapshot(self.header.sender, configuration)
+        return Snapshot(self.header.sender, configuration, self._formerly)
 
 
 class _Refounded(_Members):

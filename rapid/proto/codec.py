@@ -407,10 +407,10 @@ def _pack_configuration(configuration: Configuration) -> pb.Snapshot:
 
 
 def _unpack_snapshot(raw: pb.Snapshot, sender: Endpoint) -> Snapshot:
-    return Snapshot(sender, _unpack_configuration(raw), _unpack_formerly(raw))
+    return Snapshot(sender, _unpack_configuration(raw), read_formerly(raw))
 
 
-def _unpack_formerly(raw: pb.Snapshot) -> tuple[ClusterId, ...]:
+def read_formerly(raw: pb.Snapshot) -> tuple[ClusterId, ...]:
     formerly = bounded(raw.formerly, FORMERLY_LIMIT)
     return tuple(read_identifier(ClusterId, cluster_id) for cluster_id in formerly)
 
@@ -442,7 +442,7 @@ def _unpack_refounded(raw: pb.Refounded, sender: Endpoint) -> Refounded:
         read_identifier(ClusterId, raw.cluster_id),
         read_version(raw.version),
         _unpack_configuration(raw.configuration),
-        _unpack_formerly(raw.configuration),
+        read_formerly(raw.configuration),
     )
 
 

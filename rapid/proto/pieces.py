@@ -17,11 +17,12 @@ from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import Endpoint, Member
 from rapid.proto import rapid_pb2 as pb
 from rapid.proto import values, work
+from rapid.protocol.lineage import FORMERLY_LIMIT
 from rapid.protocol.messages import Cuts, Decided, Facts, Message, Refounded, Snapshot
 
 # What a field takes on the wire at most, without its texts.
-_FIELDS = 96
-"""All fields of a message that are not repeated."""
+_FIELDS = 96 + 18 * FORMERLY_LIMIT
+"""All fields of a message that are only in its first piece."""
 _CHANGE = 48
 _ENTRY = 16
 _ALERT = 64
@@ -114,7 +115,7 @@ def divided(message: Message, limit: int) -> LargeMessage | None:
             large = LargeMessage("cuts", message, 0, _cuts(message, runs.of_cuts(message.cuts)))
         case Snapshot(configuration=configuration):
             members = runs.of(configuration.members, _member_size, work.of_member)
-            pieces = _snapshot(configuration, members)
+            pieces = _snapshot(message, members)
             large = LargeMessage("snapshot", configuration, configuration.k, pieces)
         case Refounded(configuration=configuration):
             members = runs.of(configuration.members, _member_size, work.of_member)
@@ -266,9 +267,12 @@ def _cuts(message: Cuts, runs: list[tuple[int, list[_Fragment]]]) -> list[_Piece
     return _pieces(piece, runs)
 
 
-def _snapshot(configuration: Configuration, runs: list[tuple[int, list[Member]]]) -> list[_Piece]:
+def _snapshot(message: Snapshot, runs: list[tuple[int, list[Member]]]) -> list[_Piece]:
     def piece(number: int, run: list[Member]) -> pb.Message:
-        return pb.Message(snapshot=_part(configuration, number, run))
+        part = _part(message.configuration, number, run)
+        if number == 0:
+            part.formerly.extend(message.formerly)
+        return pb.Message(snapshot=part)
 
     return _pieces(piece, runs)
 

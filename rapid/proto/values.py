@@ -211,9 +211,7 @@ def read_alert(raw: pb.Alert) -> Alert:
     if not raw.rings or raw.revision >= REVISION_LIMIT:  # the field's type holds the bitmap below 2^32
         raise WireError(NUMBER)
     observer = read_endpoint(raw.observer) if raw.HasField("observer") else None
-    return Alert(
-        observer, read_member(raw.subject), status, raw.rings, read_ground(raw.ground), raw.revision
-    )
+    return Alert(observer, read_member(raw.subject), status, raw.rings, read_ground(raw.ground), raw.revision)
 
 
 def read_ground(number: int) -> Ground:

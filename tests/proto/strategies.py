@@ -103,7 +103,12 @@ def messages(domain: Domain) -> dict[type[Any], Strategy]:
     facts = (
         several(
             st.builds(
-                Alert, st.none() | domain.endpoints, members, st.sampled_from(Status), domain.rings, grounds,
+                Alert,
+                st.none() | domain.endpoints,
+                members,
+                st.sampled_from(Status),
+                domain.rings,
+                grounds,
                 st.integers(0, REVISION_LIMIT - 1),
             )
         ),

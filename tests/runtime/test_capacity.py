@@ -123,8 +123,10 @@ async def test_a_channel_that_cannot_be_used_fails_its_stream(monkeypatch: pytes
 
 
 PROGRAM = """
-import asyncio, os, resource, sys
+import asyncio, logging, os, resource, sys
 import rapid
+
+logging.basicConfig()
 
 async def until(condition):
     async with asyncio.timeout(30):

@@ -56,7 +56,7 @@ def crowd(size: int) -> Configuration:
 
 PARTS = list(
     FrameWriter(Endpoint("10.0.0.1", 1), 65536).frames(
-        deque([Encoder(400).encode(Snapshot(Endpoint("10.0.0.1", 1), crowd(20)))])
+        deque([Encoder(600).encode(Snapshot(Endpoint("10.0.0.1", 1), crowd(20)))])
     )
 )
 """The frames of a message in pieces."""
@@ -145,7 +145,7 @@ async def test_peers_share_the_room_for_what_is_unfinished() -> None:
         assert b.transport.held.size == held
         await one.done_writing()
         assert await ended(one) is grpc.StatusCode.OK
-        b.transport.held._limit = 10 * held
+        b.transport.held._limit = 1 << 20
         for part in PARTS:
             await other.write(part)
         await until(lambda: b.messages)
