@@ -109,12 +109,14 @@ class _Members(Assembly):
         self._members: dict[Endpoint, Member] = {}
         self._name: tuple[ClusterId, int] | None = None
         self._digest: ConfigurationDigest | None = None
+        self._formerly: tuple[ClusterId, ...] = ()
 
     def _begin(self, raw: Any) -> None:
         part: pb.Snapshot = self._part(raw)
         self._agree(raw.cluster_id, raw.version, part.k)
         self._name = read_identifier(ClusterId, part.cluster_id), read_version(part.version)
         self._digest = read_identifier(ConfigurationDigest, part.digest)
+        self._formerly = read_formerly(part)
 
     @abstractmethod
     def _part(self, raw: Any) -> pb.Snapshot: ...
@@ -154,10 +156,6 @@ class _Snapshot(_Members):
         part: pb.Snapshot = raw
         return part
 
-    def _begin(self, raw: Any) -> None:
-        super()._begin(raw)
-        self._formerly = read_formerly(raw)
-
     def _message(self, configuration: Configuration) -> Message:
         return Snapshot(self.header.sender, configuration, self._formerly)
 
@@ -171,8 +169,9 @@ class _Refounded(_Members):
         return part
 
     def _message(self, configuration: Configuration) -> Message:
-        assert self.header.cluster_id is not None, "a header without one is malformed"
-        return Refounded(self.header.sender, self.header.cluster_id, self.header.version, configuration)
+        header = self.header
+        assert header.cluster_id is not None, "a header without one is malformed"
+        return Refounded(header.sender, header.cluster_id, header.version, configuration, self._formerly)
 
 
 class _Changes(Assembly):

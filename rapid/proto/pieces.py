@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from rapid.consensus.facts import Accept, Prepare, Promise, Vote
 from rapid.detection.alert import Alert
-from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import Endpoint, Member
 from rapid.proto import rapid_pb2 as pb
@@ -269,17 +268,14 @@ def _cuts(message: Cuts, runs: list[tuple[int, list[_Fragment]]]) -> list[_Piece
 
 def _snapshot(message: Snapshot, runs: list[tuple[int, list[Member]]]) -> list[_Piece]:
     def piece(number: int, run: list[Member]) -> pb.Message:
-        part = _part(message.configuration, number, run)
-        if number == 0:
-            part.formerly.extend(message.formerly)
-        return pb.Message(snapshot=part)
+        return pb.Message(snapshot=_part(message, number, run))
 
     return _pieces(piece, runs)
 
 
 def _refounded(message: Refounded, runs: list[tuple[int, list[Member]]]) -> list[_Piece]:
     def piece(number: int, run: list[Member]) -> pb.Message:
-        refounded = pb.Refounded(configuration=_part(message.configuration, number, run))
+        refounded = pb.Refounded(configuration=_part(message, number, run))
         if number == 0:
             refounded.cluster_id, refounded.version = message.cluster_id, message.version
         return pb.Message(refounded=refounded)
@@ -287,9 +283,11 @@ def _refounded(message: Refounded, runs: list[tuple[int, list[Member]]]) -> list
     return _pieces(piece, runs)
 
 
-def _part(configuration: Configuration, number: int, run: Iterable[Member]) -> pb.Snapshot:
+def _part(message: Snapshot | Refounded, number: int, run: Iterable[Member]) -> pb.Snapshot:
     part = pb.Snapshot(members=map(values.member, run))
     if number == 0:
+        configuration = message.configuration
+        part.formerly.extend(message.formerly)
         part.cluster_id, part.version = configuration.cluster_id, configuration.version
         part.k, part.digest = configuration.k, configuration.digest
     return part

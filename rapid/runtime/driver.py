@@ -52,6 +52,7 @@ class Core(Protocol):
     def force_new_cluster(self, now: float) -> None: ...
     def leave(self, now: float) -> None: ...
     def receive(self, message: Message, now: float, reply_to: Hashable | None = None) -> None: ...
+    def refusal(self, header: Header) -> str | None: ...
     def send_failed(self, endpoint: Endpoint, now: float, *, refused: bool) -> None: ...
     def checked(
         self, endpoint: Endpoint, node_id: NodeId, sequence: int, passed: bool, now: float
@@ -236,8 +237,8 @@ class Driver:
         self._turn(receive)
 
     def _refusal(self, header: Header) -> str | None:
-        refusal: Callable[[Header], str | None] | None = getattr(self._core, "refusal", None)
-        return None if refusal is None else refusal(header)
+        assert self._core is not None, "the node exists before anything is received"
+        return self._core.refusal(header)
 
     def _send_failed(self, endpoint: Endpoint, refused: bool) -> None:
         self._turn(lambda core, now: core.send_failed(endpoint, now, refused=refused))

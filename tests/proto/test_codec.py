@@ -250,7 +250,7 @@ WITH_A_VERSION = (
 def test_no_version_is_read_that_has_no_successor(kind: str, data: st.DataObject) -> None:
     by_name = {"".join(part.title() for part in kind.split("_")): kind for kind in WITH_A_VERSION}
     of_that_kind = next(strategy for type_, strategy in ALL.items() if by_name.get(type_.__name__) == kind)
-    raw = pb.Message.FromString(Encoder().encode(data.draw(of_that_kind)))
+    raw = pb.Message.FromString(encode(data.draw(of_that_kind)))
     field = "have" if kind == "configuration_request" else "version"
     setattr(getattr(raw, kind), field, data.draw(st.integers(VERSION_LIMIT, (1 << 64) - 1)))
     with pytest.raises(WireError) as caught:
@@ -261,4 +261,4 @@ def test_no_version_is_read_that_has_no_successor(kind: str, data: st.DataObject
 def test_each_version_that_is_read_has_a_successor_that_can_be_said() -> None:
     last = Configuration.of(CLUSTER, VERSION_LIMIT - 1, [Member(ME, NODE)], 10)
     after = last.apply(Cut.of((), [Member(Endpoint("b", 2), NODE)]))
-    assert pb.Message.FromString(Encoder().encode(Snapshot(ME, after))).snapshot.version == VERSION_LIMIT
+    assert pb.Message.FromString(encode(Snapshot(ME, after))).snapshot.version == VERSION_LIMIT

@@ -12,10 +12,11 @@ import pytest
 
 import rapid
 from rapid import Cluster, Endpoint, Member, Settings, ViewChange
+from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, NodeId
 from rapid.proto.codec import Encoder
 from rapid.proto.frames import FrameWriter
-from rapid.protocol.messages import Facts, Message, Probe
+from rapid.protocol.messages import Facts, Message, Probe, Snapshot
 from rapid.runtime.membership import Membership
 
 from .reactor_loop import until
@@ -401,6 +402,18 @@ class _stranger:
 
     async def __aexit__(self, *error: object) -> None:
         await self._channel.close()
+
+
+async def test_a_large_message_that_nobody_asked_for_is_not_read() -> None:
+    crowd = [Member(Endpoint(f"host-{n}", 7400), NodeId(b"n" * 16)) for n in range(3000)]
+    theirs = Configuration.of(ClusterId(b"x" * 16), 9, crowd, 10)
+    async with Cluster(ANY) as cluster:
+        before = cluster.view
+        async with _stranger(cluster.endpoint) as speak:
+            await speak(Snapshot(STRANGER, theirs))
+            await until(lambda: cluster.stats["messages refused unread"])
+            assert cluster.stats["messages received"] == 0
+        assert cluster.view == before
 
 
 async def test_a_message_for_another_cluster_is_counted() -> None:
