@@ -244,11 +244,15 @@ async def test_a_reply_to_a_stream_that_is_gone_is_counted() -> None:
 
 @on_reactor
 async def test_an_idle_stream_is_closed_and_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "IDLE", 0.02)
     async with peer() as a, peer() as b:
         a.say(b.me)
         await until(lambda: b.messages)
-        await until(lambda: not a.transport._outbound)
+        assert a.transport._sweep is not None
+        a.transport._sweep.cancel()
+        monkeypatch.setattr(transport, "IDLE", -1.0)  # all that was sent is long ago
+        a.transport._sweep_idle()
+        monkeypatch.undo()
+        assert not a.transport._outbound
         await until(lambda: not b.transport._inbound)
         a.say(b.me)
         await until(lambda: len(b.messages) == 2)
