@@ -102,6 +102,13 @@ class Bench:
         self._order += 1
         heappush(self._heap, (self.now + delay, self._order, act))
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Run until this holds; fail when it does not within two minutes."""
+        end = self.now + 120.0
+        while not condition():
+            assert self.now < end, "it does not come about"
+            self.run(0.01)
+
     def until_verdict(self, endpoint: Endpoint) -> float:
         """Run until the subject is found faulty; give the time that took."""
         began = self.now

@@ -12,7 +12,7 @@ import pytest
 
 from rapid.detection.alert import Ground
 from rapid.detection.cut_detector import ring_bits
-from rapid.detection.judge import MakeJudge, PhiAccrual, Windowed
+from rapid.detection.judge import Consecutive, MakeJudge, PhiAccrual, Windowed
 from rapid.detection.monitor import IDLE, STEADY, Edge, Monitor
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Member, NodeId
@@ -63,9 +63,8 @@ def test_one_that_has_just_become_steady_is_next_probed_with_the_steady() -> Non
     renewed = Configuration.of(bench.configuration.cluster_id, 2, members, bench.settings.k)
     bench.monitor.configure(renewed, at(0), bench.now)
     edge = bench.edge(bench.one)
-    while edge.streak < STEADY:
-        assert edge.at - bench.now <= LAN.probe_interval
-        bench.run(0.01)
+    bench.until(lambda: edge.streak == STEADY)
+    assert bench.now < STEADY + 2.0
     assert edge.at - edge.sent_at == pytest.approx(2 * LAN.probe_interval)
     assert edge.at == pytest.approx(bench.edge(bench.other).at)
 
@@ -73,11 +72,9 @@ def test_one_that_has_just_become_steady_is_next_probed_with_the_steady() -> Non
 @pytest.mark.parametrize("answers", [STEADY - 1, STEADY])
 def test_one_that_has_answered_a_while_is_asked_at_once_when_it_fails_to(answers: int) -> None:
     bench = Bench()
-    while bench.edge(bench.one).streak < answers:
-        bench.run(0.01)
+    bench.until(lambda: bench.edge(bench.one).streak == answers)
     bench.subjects[bench.one].silent_from = since = bench.now
-    while len(bench.sent(bench.one, since)) < 3:
-        bench.run(0.01)
+    bench.until(lambda: len(bench.sent(bench.one, since)) == 3)
     first, _, second = bench.sent(bench.one, since)
     apart = LAN.probe_timeout if answers >= STEADY else LAN.probe_interval
     assert second - first == pytest.approx(apart)
@@ -106,6 +103,22 @@ def test_an_edge_knows_the_rings_on_which_its_subject_is_watched() -> None:
     larger = Configuration.of(bench.configuration.cluster_id, 2, map(member, range(12)), bench.settings.k)
     bench.monitor.configure(larger, at(0), 1.0)
     assert right(larger)
+
+
+def test_since_when_a_subject_is_well_is_known_while_it_is() -> None:
+    bench = Bench(make_judge=Consecutive(2))
+    assert bench.monitor.healthy_since == dict.fromkeys(bench.subjects, -inf)
+    bench.run(10.0)
+    assert bench.monitor.healthy_since == dict.fromkeys(bench.subjects, -inf), "it was always well"
+    bench.subjects[bench.one].silent_from = bench.now
+    bench.until_verdict(bench.one)
+    assert bench.monitor.healthy_since == dict.fromkeys(bench.subjects.keys() - {bench.one}, -inf)
+    bench.subjects[bench.one].silent_from = inf
+    bench.until(lambda: not bench.edge(bench.one).faulty)
+    answered = bench.edge(bench.one).sent_at + RTT
+    bench.run(10.0)
+    assert bench.monitor.healthy_since.pop(bench.one) == pytest.approx(answered)
+    assert set(bench.monitor.healthy_since.values()) == {-inf, bench.edge(bench.one).healthy_since}
 
 
 def test_a_stopped_monitor_watches_nobody() -> None:
@@ -176,8 +189,7 @@ def test_a_subject_that_was_never_probed_is_probed_at_once() -> None:
 
 def test_one_that_was_probed_a_moment_ago_is_probed_after_the_retry_interval() -> None:
     bench = Bench()
-    while bench.edge(bench.one).streak < 1:
-        bench.run(0.001)
+    bench.until(lambda: bench.edge(bench.one).streak == 1)
     probed = bench.edge(bench.one).sent_at
     bench.monitor.hurry(bench.one, bench.now)
     assert bench.edge(bench.one).at == probed + LAN.probe_retry
@@ -186,8 +198,7 @@ def test_one_that_was_probed_a_moment_ago_is_probed_after_the_retry_interval() -
 def test_one_that_is_being_asked_is_not_asked_anew() -> None:
     bench = Bench()
     bench.subjects[bench.one].rtt = 0.2
-    while bench.edge(bench.one).phase == IDLE:
-        bench.run(0.01)
+    bench.until(lambda: bench.edge(bench.one).phase != IDLE)
     due = bench.edge(bench.one).at
     bench.monitor.hurry(bench.one, bench.now)
     assert (bench.edge(bench.one).phase == IDLE, bench.edge(bench.one).at) == (False, due)

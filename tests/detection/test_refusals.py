@@ -129,8 +129,7 @@ def test_a_refusal_takes_nothing_from_the_grace_of_a_new_subject() -> None:
     bench = Bench()
     subject = bench.subjects[bench.one]
     subject.refuses_from = 0.0
-    while bench.edge(bench.one).outcomes < 1:
-        bench.run(0.01)
+    bench.until(lambda: bench.edge(bench.one).outcomes == 1)
     subject.refuses_from, subject.silent_from = inf, 0.0
     began = bench.now
     bench.until_verdict(bench.one)

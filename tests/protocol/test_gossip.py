@@ -285,7 +285,7 @@ def test_what_is_new_is_sent_after_the_log_was_compacted() -> None:
     """Much of what was sent has gone from the log, so the places up to which it was sent move with it."""
     log = Log(at(1), at(2), at(3), at(4), fanout=2)
     ranks = [Rank(2 + number, 0) for number in range(COMPACTION)]
-    log.learn(*map(Prepare, ranks[:-1])).flush()
+    log.learn(FACTS[0], *map(Prepare, ranks[:-1])).flush()
     log.gossip.avoid(at(1))
     log.learn(Vote(FAST, DIGEST, 1), Prepare(ranks[-1]))
     log.flush()
@@ -300,7 +300,8 @@ def test_what_is_new_is_sent_after_the_log_was_compacted() -> None:
     for neighbour in (at(1), at(2), at(3)):
         log.gossip.avoid(neighbour)
     log.learn(Vote(FAST, DIGEST, 4))
-    assert {to: facts.votes for to, facts in log.flush()} == {at(4): (Vote(FAST, DIGEST, 7),)}
+    [(to, facts)] = log.flush()
+    assert (to, facts.votes, facts.alerts) == (at(4), (Vote(FAST, DIGEST, 7),), (FACTS[0],))
 
 
 def test_informed_of_a_cut_is_who_was_sent_it_or_sent_it_here() -> None:
@@ -475,6 +476,19 @@ def test_one_superseded_ring_leaves_the_others() -> None:
     log = Log(at(1)).learn(REPORTS[0], REPORTS[1]._replace(rings=0b10))
     [(_, facts)] = log.flush()
     assert facts.alerts == (REPORTS[0]._replace(rings=0b01), REPORTS[1]._replace(rings=0b10))
+
+
+def test_a_departure_is_superseded_by_no_report() -> None:
+    leaving = Alert(at(2), VICTIM, Status.LEAVING, 0b11)
+    [(_, facts)] = Log(at(1)).learn(leaving, *REPORTS).flush()
+    assert facts.alerts == (leaving, REPORTS[2])
+
+
+def test_reports_of_one_revision_on_different_grounds_keep_their_rings() -> None:
+    one = REPORTS[2]._replace(rings=0b01)
+    other = REPORTS[2]._replace(observer=at(3), rings=0b10, ground=Ground.SILENT)
+    [(_, facts)] = Log(at(1)).learn(one, other).flush()
+    assert facts.alerts == (one, other)
 
 
 def test_who_came_late_has_the_same_digest_as_who_saw_it_all() -> None:
