@@ -39,6 +39,9 @@ PLANTED: list[tuple[Mutant, type[RandomWorld], str, int]] = [
     (mutants.sizes_of_views_are_compared, Merging, "1 clusters with a quorum, 1 without one", 4),
     (mutants.seeds_are_looked_up_once, LeftBehind, "in no view, though it knows members of one", 0),
     (mutants.an_evicted_process_cannot_be_forced, LeftBehind, "force: .* in vain", 5),
+    (mutants.those_left_out_are_not_told, Forcing, "liveness: .* its member", 8),
+    (mutants.strangers_are_a_way_in, Recycled, "one service", 20),
+    (mutants.answers_nobody_asked_for_count, Intruder, "I[236]", 0),
     (mutants.waits_in_silence, LeftBehind, "its application is told nothing", 3),
     (mutants.quorum_never_restored, Swarm, "never told that the quorum is restored", 2),
 ]

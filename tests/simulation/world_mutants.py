@@ -6,12 +6,17 @@ Each function breaks one rule, in every process, until ``plant`` is undone: see 
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 import pytest
 
 from rapid.detection.cut_detector import CutDetector, Tally
 from rapid.overlay.member import Endpoint
+from rapid.protocol import acceptance
+from rapid.protocol.acceptance import Situation
 from rapid.protocol.epoch import Epoch
+from rapid.protocol.joining import Joining, Trusted
+from rapid.protocol.messages import Admitted, Cuts, Decided, Header, Refounded, Snapshot
 from rapid.protocol.node import Node
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import Event, JoinDelayed, QuorumRestored, RefoundingRefused
@@ -90,6 +95,35 @@ def an_evicted_process_cannot_be_forced(plant: pytest.MonkeyPatch) -> None:
         node._outbox.notify(RefoundingRefused("no member of a cluster"))
 
     plant.setattr(Node, "_begin_alone", refuse)
+
+
+def those_left_out_are_not_told(plant: pytest.MonkeyPatch) -> None:
+    """Only those that answered in time are told of a cluster that was forced, and only once."""
+    plant.setattr(Node, "_announce_to", nothing)
+
+
+def strangers_are_a_way_in(plant: pytest.MonkeyPatch) -> None:
+    """Whoever probes a joiner is asked to let it in, whatever cluster that is a member of."""
+    real = Joining.__init__
+
+    def init(joining: Joining, *args: Any, **kwargs: Any) -> None:
+        real(joining, *args, **kwargs)
+        joining._trusted = Trusted(named=True)
+
+    plant.setattr(Joining, "__init__", init)
+
+
+def answers_nobody_asked_for_count(plant: pytest.MonkeyPatch) -> None:
+    """Where an answer comes from does not matter, only what it says."""
+    for kind in (Decided, Cuts, Snapshot, Admitted, Refounded):
+        plant.setitem(acceptance.RULES, kind, of_this_cluster)
+
+
+def of_this_cluster(header: Header, here: Situation) -> str | None:
+    mine = here.configuration
+    if mine is None:
+        return None if header.kind in (Snapshot, Admitted) else "of another cluster"
+    return None if header.cluster_id == mine.cluster_id else "of another cluster"
 
 
 # -- who is told
