@@ -360,7 +360,7 @@ def test_those_who_asked_for_an_earlier_epoch_are_forgotten_and_the_others_looke
 
 
 def test_the_room_is_for_all_that_wait_and_comes_back() -> None:
-    room = 2 * footprint.JOINER + 8
+    room = 2 * footprint.JOINER + footprint.METADATA + footprint.ENTRY + 8
     door = Door(room=room)
     big = Member(AGAIN.endpoint, AGAIN.node_id, {"four": "four"})
     for _ in range(3):

@@ -45,7 +45,7 @@ def test_there_is_room_for_so_many_and_it_comes_back() -> None:
 
 
 def test_the_room_is_counted_to_the_byte() -> None:
-    sponsorship = Sponsorship(room=footprint.JOINER + 7)
+    sponsorship = Sponsorship(room=footprint.JOINER + footprint.METADATA + footprint.ENTRY + 7)
     joiner = guest(1).member
     assert not sponsorship.take_in(Guest(Member(at(2), joiner.node_id, {"four": "four"}), 1, None), 0.0)
     assert sponsorship.take_in(Guest(Member(at(1), joiner.node_id, {"four": "for"}), 1, None), 0.0)
