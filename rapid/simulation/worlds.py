@@ -21,7 +21,7 @@ from rapid.simulation.swarm import FAULTS, PATHS, Reduced, Swarm
 TURNS: dict[int, type[RandomWorld]] = {
     2: OneFaulty, 4: OneFaulty, 14: OneFaulty, 24: OneFaulty, 34: OneFaulty, 36: OldFaults,
     7: Merging, 17: Merging, 27: Merging, 9: Forcing, 19: Forcing, 29: Forcing,
-    5: Reduced, 25: Reduced, 32: LeftBehind, 37: Recycled, 39: Intruder,
+    5: Reduced, 25: Reduced, 12: LeftBehind, 32: LeftBehind, 37: Recycled, 39: Intruder,
 }  # fmt: skip
 """Of each forty seeds, those whose worlds are not simply a :class:`Swarm`."""
 OCCURRENCES = (
