@@ -14,8 +14,13 @@ FUZZ ?= 60
 MUTANTS ?=
 JOBS ?= 2
 
-OTHER_TESTS ?= tests/overlay tests/detection tests/proto tests/protocol tests/simulation/test_world.py \
-	tests/runtime/test_cluster.py tests/runtime/test_feed.py tests/test_blocking.py tests/test_view.py
+# what an interpreter could do otherwise: values, threads, forks and ends; of the protocol a sample is enough
+OTHER_TESTS ?= tests/overlay tests/proto tests/detection/test_monitor.py tests/detection/test_cut_detector.py \
+	tests/protocol/test_node.py tests/protocol/test_joining.py tests/protocol/test_gossip.py \
+	tests/protocol/test_leaving.py tests/protocol/test_merge.py tests/simulation/test_world.py \
+	tests/runtime/test_cluster.py tests/runtime/test_feed.py tests/runtime/test_reactor.py \
+	tests/runtime/test_fork_support.py tests/runtime/test_ordinary_end.py tests/test_blocking.py tests/test_log.py \
+	tests/test_values.py tests/test_view.py
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
