@@ -141,7 +141,7 @@ class Epoch:
     ) -> None:
         """This member's own report; what it has reported before in this epoch is not reported again."""
         own = self._own
-        if status is Status.UP and len(own) >= OWN_JOINERS and not own.knows(subject, status):
+        if status is Status.UP and len(own) >= OWN_JOINERS and not own.knows(subject):
             self._stats["dropped:own alerts"] += 1
             return
         alert = own.make(subject, status, rings, ground, now)

@@ -48,11 +48,9 @@ class OwnReports:
         left = sum(rings.bit_count() for (_, _, status), rings in said if status is not Status.UP)
         return left + sum(report.rings.bit_count() for report in self._down.values())
 
-    def knows(self, subject: Member, status: Status) -> bool:
-        """Whether this was reported before, on any ring."""
-        if status is Status.DOWN:
-            return Member(subject.endpoint, subject.node_id) in self._down
-        return (subject.endpoint, subject.node_id, status) in self._irrevocable
+    def knows(self, joiner: Member) -> bool:
+        """Whether this joiner was reported before, on any ring."""
+        return (joiner.endpoint, joiner.node_id, Status.UP) in self._irrevocable
 
     def make(self, subject: Member, status: Status, rings: int, ground: Ground, now: float) -> Alert | None:
         """The alert that says so on the rings on which it was not said yet; None when there are none."""

@@ -360,7 +360,7 @@ def test_a_stale_survivor_of_a_forced_cluster_draws_nobody_back(left: int) -> No
     assert forced.cluster_id != old.cluster_id
     world.heal()
     world.expect_agreement(90.0)
-    assert {world.view_of(life.place.endpoint).cluster_id for life in world.live} == {forced.cluster_id}  # type: ignore[union-attr]
+    assert {world.view_of(life.place.endpoint).cluster_id for life in world.live} == {forced.cluster_id}  # type: ignore[union-attr]  # it is there
     assert sum(life.node.stats["merges"] for life in world.live if life.place.endpoint != stale) == 0
     world.run(120.0)
     assert world.agreed()
@@ -377,7 +377,7 @@ def test_a_newcomer_learns_which_clusters_its_own_has_replaced() -> None:
     late = stage.add(9, 0)
     assert stage.until(lambda: late.configuration is not None and late.configuration.size == 4)
     assert late._lineage.ids == (old.cluster_id,)
-    late._meet(at(50), Sighting(old.cluster_id, 99, 0, quorum_lost=False), late._epoch)  # type: ignore[arg-type]
+    late._meet(at(50), Sighting(old.cluster_id, 99, 0, quorum_lost=False), late._epoch)  # type: ignore[arg-type]  # there is an epoch
     assert late.stats["merges begun"] == 0
 
 
@@ -391,15 +391,15 @@ def test_one_cluster_or_none_goes_neither_with_another_nor_with_a_new_one(
     options: dict[str, object], field: str
 ) -> None:
     with pytest.raises(SettingsError) as refused:
-        Node(at(0), LAN, Random(1), cluster_id=ClusterId(b"c" * 16), **options)  # type: ignore[arg-type]
+        Node(at(0), LAN, Random(1), cluster_id=ClusterId(b"c" * 16), **options)  # type: ignore[arg-type]  # of several types
     assert refused.value.field == field
     with pytest.raises(ScenarioError, match=field):
-        World(1).add("m0:7400", cluster_id="c0" * 16, **options)  # type: ignore[arg-type]
+        World(1).add("m0:7400", cluster_id="c0" * 16, **options)  # type: ignore[arg-type]  # of several types
 
 
 @pytest.mark.parametrize("options", [{"cluster_id": ClusterId(b"c" * 16)}, {"expected": 2}])
 def test_who_waits_for_others_founds_nothing_alone(options: dict[str, object]) -> None:
-    node = Node(at(0), LAN, Random(1), **options)  # type: ignore[arg-type]
+    node = Node(at(0), LAN, Random(1), **options)  # type: ignore[arg-type]  # of several types
     with pytest.raises(StateError):
         node.start(0.0)
     assert node.configuration is None
@@ -414,7 +414,7 @@ def gives_up_first(plant: pytest.MonkeyPatch) -> None:
 
     def meet(node: Node, peer: Endpoint, theirs: Sighting, epoch: object) -> None:
         before = node._merging
-        real(node, peer, theirs, epoch)  # type: ignore[arg-type]
+        real(node, peer, theirs, epoch)  # type: ignore[arg-type]  # as it was called
         if before is None and node._merging is not None:
             merging, node._merging = node._merging, None
             node._stop()
@@ -442,7 +442,7 @@ def no_deadline(plant: pytest.MonkeyPatch) -> None:
     real = Merging.__init__
 
     def init(merging: Merging, *args: object) -> None:
-        real(merging, *args)  # type: ignore[arg-type]
+        real(merging, *args)  # type: ignore[arg-type]  # as it was called
         merging.joining._deadline = inf
 
     plant.setattr(Merging, "__init__", init)

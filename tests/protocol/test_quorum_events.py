@@ -76,7 +76,7 @@ def test_it_is_taken_back_when_the_links_are_whole_again(size: int, seed: int) -
     settled(world)
     assert before is life.configuration, "no view has come meanwhile"
     assert world.now - healed < 4 * LAN.quorum_timeout
-    assert quorum_events(life)[-1] == QuorumRestored(before.version)  # type: ignore[union-attr]
+    assert quorum_events(life)[-1] == QuorumRestored(before.version)  # type: ignore[union-attr]  # it is there
     world.run(100.0)
     assert not lost(life)
 
@@ -159,9 +159,9 @@ def test_after_any_trouble_it_is_taken_back(seed: int) -> None:
         some = rng.sample(members, rng.randint(1, 11))
         trouble: list[Callable[[], object]] = [
             lambda: world.isolate(some),  # noqa: B023 - called at once
-            lambda: world.partition([some, [member for member in members if member not in some]]),  # noqa: B023
-            lambda: world.link(ANY, some, Link(loss=0.9)),  # noqa: B023
-            lambda: world.link(some, ANY, Link(loss=0.9)),  # noqa: B023
+            lambda: world.partition([some, [member for member in members if member not in some]]),  # noqa: B023 - called in this turn
+            lambda: world.link(ANY, some, Link(loss=0.9)),  # noqa: B023 - called in this turn
+            lambda: world.link(some, ANY, Link(loss=0.9)),  # noqa: B023 - called in this turn
         ]
         rng.choice(trouble)()
         world.run(rng.uniform(5.0, 60.0))

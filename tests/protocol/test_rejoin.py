@@ -155,7 +155,7 @@ def stranded(count: int = 2, size: int = 7, **settings: float) -> tuple[World, l
     rest = [f"m{number}:7400" for number in range(size - count)]
     lives = [world.lives_of(address)[-1] for address in out]
     world.isolate(out)
-    assert world.run_until(lambda: world.view_of("m0:7400").size == size - count, 60.0)  # type: ignore[union-attr]
+    assert world.run_until(lambda: world.view_of("m0:7400").size == size - count, 60.0)  # type: ignore[union-attr]  # it is there
     for address, life in zip(out, lives, strict=True):
         # one after the other, so that the first cannot be back before the last one knows
         world.heal()
@@ -246,7 +246,7 @@ def test_the_seeds_are_looked_up_anew(after: float) -> None:
         life.seeds = (fresh[0],)
     world.expect_agreement(60.0)
     assert {life.configuration.cluster_id for life in world.live if life.configuration} == {
-        world.view_of(fresh[0]).cluster_id  # type: ignore[union-attr]
+        world.view_of(fresh[0]).cluster_id  # type: ignore[union-attr]  # it is there
     }
 
 
@@ -342,7 +342,7 @@ def test_a_process_of_a_cluster_that_was_forced_joins_the_one_that_continues_it(
     world.add("x:7400", seeds=["m2:7400", "m3:7400"], cluster_id=old)
     world.start("x:7400")
     world.expect_agreement(30.0)
-    assert world.view_of("x:7400").cluster_id != old  # type: ignore[union-attr]
+    assert world.view_of("x:7400").cluster_id != old  # type: ignore[union-attr]  # it is there
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -385,7 +385,7 @@ def test_one_that_was_cut_off_when_it_was_forced_follows() -> None:
     world.heal()
     world.expect_agreement(120.0)
     assert not life.live
-    assert world.view_of("x:7400").size == 3  # type: ignore[union-attr]
+    assert world.view_of("x:7400").size == 3  # type: ignore[union-attr]  # it is there
 
 
 def test_where_the_cluster_is_no_more_it_ends_and_says_why() -> None:
