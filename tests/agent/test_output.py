@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ class Pipe:
     """A pipe that a writer writes to, and that is read when the test says so."""
 
     def __init__(self) -> None:
+        self.reading: int | None
         self.reading, self.writing = os.pipe()
         self.stats: Counter[str] = Counter()
         self.writer = LineWriter(self.writing, "out", missing, self.stats)
@@ -35,17 +35,25 @@ class Pipe:
     def read(self, until: Callable[[list[str]], object], begun: bytes = b"") -> list[str]:
         """Whole lines, until the condition holds of them; at the latest at the end of the pipe."""
         data = begun
+        assert self.reading is not None
         while (chunk := os.read(self.reading, 1 << 16)) != b"":
             data += chunk
             if data.endswith(b"\n") and until(data.decode().splitlines()):
                 break
         return data.decode().splitlines()
 
+    def hang_up(self) -> None:
+        """Be gone as a reader."""
+        if self.reading is not None:
+            os.close(self.reading)
+            self.reading = None
+
     def close(self) -> None:
-        self.writer.close(0)
-        for descriptor in (self.reading, self.writing):
-            with suppress(OSError):
-                os.close(descriptor)
+        # a writer that is still in a write would go on in whatever file gets the descriptor's number next:
+        # without a reader its write fails, and its thread ends
+        self.hang_up()
+        self.writer.close(20)
+        os.close(self.writing)
 
 
 @pytest.fixture
@@ -106,6 +114,7 @@ def test_a_line_after_those_that_are_missing_is_told_of_them_first(pipe: Pipe) -
         if pipe.stats["lines dropped:out"] == dropped:
             break
         count += 1
+        assert pipe.reading is not None
         begun += os.read(pipe.reading, 1 << 16)
     *lines, last = pipe.read(lambda lines: lines[-1] == "last", begun)
     assert last == "last"
@@ -215,7 +224,7 @@ def test_all_of_an_agent_s_output(pipe: Pipe) -> None:
 
 def test_output_that_nobody_took_is_said_on_the_other_stream(pipe: Pipe) -> None:
     reading, writing = os.pipe()
-    os.close(pipe.reading)
+    pipe.hang_up()
     with Output(json.dumps, pipe.stats, (pipe.writing, writing)) as output:
         output.report({"event": "view"})
     os.close(writing)
