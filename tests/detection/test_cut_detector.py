@@ -164,7 +164,7 @@ def histories(draw: st.DrawFn) -> tuple[Configuration, list[Alert]]:
     return view, draw(st.permutations(alerts))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(histories(), st.sampled_from([(9, 3), (9, 4), (10, 1), (6, 3), (8, 8)]))
 def test_like_the_oracle_after_every_alert(
     history: tuple[Configuration, list[Alert]], marks: tuple[int, int]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rapid.errors import ConfigurationError
@@ -16,7 +16,7 @@ from rapid.overlay import rings as rings_module
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
-from rapid.overlay.rings import ring_keys, rings_of
+from rapid.overlay.rings import backward_ring, ring_keys, rings_of
 
 CLUSTER = ClusterId(b"c" * 16)
 K = 10
@@ -69,13 +69,17 @@ def assert_inverse(configuration: Configuration) -> None:
 
 
 @given(st.sets(st.integers(0, 400), max_size=40), st.randoms(use_true_random=False))
+@example({175, 349, 400}, random.Random(1))
 def test_rings_equal_a_plain_sort(numbers: set[int], shuffler: random.Random) -> None:
     members = [member(number) for number in sorted(numbers)]
     shuffler.shuffle(members)
     configuration = of(members)
+    turned = backward_ring(configuration.rings)
     for number, ring in enumerate(configuration.rings):
         expected = slow_ring(members, number)
         assert list(ring.endpoints) == expected
+        if number == turned:
+            expected.reverse()
         for at, endpoint in enumerate(expected):
             if len(expected) > 1:  # at 0 and at the end the ring wraps round
                 assert configuration.observers(endpoint)[number] == expected[(at + 1) % len(expected)]
@@ -149,16 +153,24 @@ def test_of_two_each_holds_every_ring_of_the_other() -> None:
 
 
 @given(st.sets(st.integers(0, 400), max_size=40), st.integers(401, 500))
+@example({305, 68}, 450)
 def test_an_outsider_is_let_in_by_those_it_will_observe(numbers: set[int], outsider: int) -> None:
-    """The observers-to-be of a joiner are the predecessors of its places: once in, they are its subjects."""
+    """The observers-to-be of a joiner are the predecessors of its places: once in, they are its subjects.
+
+    Not on the ring that is turned round once it is in, if there is one.
+    """
     before = of([member(number) for number in sorted(numbers)])
     joiner = member(outsider)
-    observers_to_be = before.subjects(joiner.endpoint)
     after = before.apply(Cut.of(joined=[joiner]))
-    assert observers_to_be == after.subjects(joiner.endpoint)
-    assert before.observers(joiner.endpoint) == after.observers(joiner.endpoint)
+    turned = backward_ring(rings_of(after.endpoints, K))
+    observers_to_be = before.subjects(joiner.endpoint)
+    assert len(observers_to_be) == (K if numbers else 0)
+    assert set(observers_to_be) <= set(before.endpoints)
     for number, observer in enumerate(observers_to_be):
-        assert after.observers(observer)[number] == joiner.endpoint
+        if number != turned:
+            assert observer == after.subjects(joiner.endpoint)[number]
+            assert before.observers(joiner.endpoint)[number] == after.observers(joiner.endpoint)[number]
+            assert after.observers(observer)[number] == joiner.endpoint
 
 
 MEMBERS = [member(number) for number in range(4)]

@@ -9,6 +9,7 @@ from rapid.protocol.epoch import Epoch
 from rapid.settings import Settings
 from rapid.simulation import World
 
+SIZE = 20
 LATER = 200.0
 """Virtual seconds after which the report of a fault that is over has been withdrawn at ``lan``."""
 
@@ -49,7 +50,7 @@ def lone_observers(world: World, member: Endpoint, subject: Endpoint, count: int
 
 @pytest.mark.parametrize(("seed", "both"), [(1, True), (2, False)])
 def test_three_faults_that_do_not_overlap_remove_nobody(seed: int, both: bool) -> None:
-    world, members = stable_cluster(30, seed)
+    world, members = stable_cluster(SIZE, seed)
     subject, before = members[9], version(world, members[0])
     for observer in lone_observers(world, members[0], subject, 3):
         world.black_hole([observer], [subject], both=both)
@@ -75,7 +76,7 @@ def test_faults_without_withdrawal_are_caught(monkeypatch: pytest.MonkeyPatch) -
     """The planted bug: reports stand as long as their configuration."""
     monkeypatch.setattr(Epoch, "review", lambda epoch, healthy_since, now: None)
     monkeypatch.setattr(Epoch, "review_due", float("inf"))
-    world, members = stable_cluster(30, 1)
+    world, members = stable_cluster(SIZE, 1)
     subject, before = members[9], version(world, members[0])
     for observer in lone_observers(world, members[0], subject, 3):
         world.black_hole([observer], [subject])

@@ -62,7 +62,9 @@ def test_half_of_20_members_crash_and_the_rest_say_so() -> None:
     scenarios.half_crash(20, 1)
 
 
-@pytest.mark.parametrize("n", [10, 50, 200])
+@pytest.mark.parametrize(
+    "n", [10, 50, pytest.param(200, marks=[pytest.mark.verify, pytest.mark.timeout(300)])]
+)
 @pytest.mark.parametrize("part", [0.1, 0.4])
 def test_a_minority_that_is_cut_off_says_so_in_time(n: int, part: float) -> None:
     scenarios.minority(n, part=part)
