@@ -264,8 +264,12 @@ class OutboundStream(Stream):
         for task in (self.writing, self._reading):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
+        # whoever still knows the call keeps the connection open, though its channel is closed; a task that
+        # was cancelled knows all that its frames did
+        self._call = self._reading = None
         if self._channel is not None:
             self._transport.spawn(self._channel.close())
+            self._channel = None
 
     def _vouch(self, sender: Endpoint) -> None:
         # its certificate names whom we dialled; gRPC tells no more of it

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import grpc
 import pytest
@@ -26,6 +28,7 @@ from .reactor_loop import on_reactor, until
 
 NODE = NodeId(b"n" * 16)
 ANY = Endpoint("127.0.0.1", 0)
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Peer:
@@ -61,6 +64,10 @@ class Peer:
             self.transport.send(to, Restarted(self.me, NODE))
 
 
+def open_descriptors() -> int:
+    return len(list(DESCRIPTORS.iterdir()))
+
+
 @asynccontextmanager
 async def peer(
     listen: Endpoint = ANY, settings: Settings | None = None, *, echo: bool = False, tls: TLS | None = None
@@ -83,6 +90,28 @@ async def test_messages_arrive_and_replies_come_back_the_same_way() -> None:
         assert a.messages == [Restarted(b.me, NODE)] * 3
         assert b.stats["messages received"] == 3
         assert not a.failures
+
+
+@pytest.mark.skipif(not DESCRIPTORS.exists(), reason="the descriptors of a process cannot be listed here")
+@on_reactor
+async def test_a_closed_transport_keeps_no_connection_in_a_process_that_lives_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not until the garbage collector comes by, and not until the peer closes it."""
+    monkeypatch.setattr(transport, "UNUSED", 600.0)
+    gc.disable()
+    try:
+        async with peer() as a, peer(echo=True) as b:
+            before = open_descriptors()
+            async with peer() as gone:
+                gone.say(b.me)
+                b.say(gone.me)
+                a.say(gone.me)
+                await until(lambda: len(gone.messages) == 3)
+            await until(lambda: open_descriptors() <= before)
+            assert gone.transport.me, "somebody still has it, as an application has its closed member"
+    finally:
+        gc.enable()
 
 
 @on_reactor
