@@ -126,8 +126,8 @@ class Trial:
         if self._network is None:
             # who is in the views is worth its cost only where the wrong one may be removed
             options.append("--no-members")
-        if self.peer.folder == "rapid":
-            # the others try to join for ever, it gives up after 30 s unless told otherwise
+        if self.peer.gives_up:
+            # the others try to join for ever
             options += ["--join-timeout", f"{self.limit:g}"]
         command = self.peer.command(address, [self._seed], *options)
         return await self._take(address, role, command, self._hosts.get(address))

@@ -158,7 +158,7 @@ def test_the_simulated_ones_are_like_the_real_ones(name: str, tmp_path: Path) ->
         (["fall"], "invalid choice: 'fall'"),
         (["idle", "--nodes", "5,2"], "it takes 3"),
         (["idle", "--nodes", "5,x"], "'x' is no positive number"),
-        (["idle", "--peers", "rapid,nobody"], "'nobody' is no peer; there are rapid, memberlist"),
+        (["idle", "--peers", "rapid,nobody"], "'nobody' is no peer; there are rapid, rapid-embedded"),
     ],
 )
 def test_arguments_that_make_no_sense(
