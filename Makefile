@@ -52,8 +52,8 @@ demo: $(VENV)/.installed-cli
 bench-smoke: $(VENV)/.installed-bench
 	mkdir -p build
 	rm -f build/bench-smoke.sqlite
-	$(BIN)/rapid bench run bootstrap crash idle churn --nodes 5 --runs 1 \
-		--peers rapid,kinship --simulated 100 \
+	$(BIN)/rapid bench run bootstrap bootstrap-cold crash idle churn --nodes 5 --runs 1 \
+		--peers rapid,rapid-embedded,kinship --simulated 100 \
 		--settle 0.2 --window 1 --restarts 1 --db build/bench-smoke.sqlite
 	$(BIN)/rapid bench report build/bench-smoke.sqlite --out build/bench-smoke
 

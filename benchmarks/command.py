@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import matrix, report
-from benchmarks.experiments import EXPERIMENTS, GROUPS
+from benchmarks.experiments import COLD, EXPERIMENTS, GROUPS
 from benchmarks.loopback import SHARED, leave_network
 from benchmarks.origin import origin
 from benchmarks.peers.registry import PEERS, Peer, named
@@ -84,11 +84,14 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
         help="how long flipflop is on, and then off (%(default)g)")  # fmt: skip
     add("--restarts", type=_positive, default=10, metavar="N",
         help="how many members churn restarts at most (%(default)s)")  # fmt: skip
+    add("--cold", action="store_true",
+        help=f"bootstrap counts from the moment that the processes are started; it is {COLD} in the report,"
+        " beside what it is without")  # fmt: skip
     parser.set_defaults(action=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    names = list(dict.fromkeys(name for asked in args.experiments for name in GROUPS.get(asked, (asked,))))
+    names = _experiments(args.experiments, cold=args.cold)
     options = {
         name: float(getattr(args, name))
         for name in ("settle", "window", "part", "restarts", "fault", "period")
@@ -115,6 +118,16 @@ def _run(args: argparse.Namespace) -> int:
     for name, problem in missing.items():
         print(f"{MISSING}: {name}: {problem}", file=sys.stderr)
     return 1 if FAILED in outcomes else 0
+
+
+def _experiments(asked: Sequence[str], *, cold: bool) -> list[str]:
+    """The names of those that are asked for, each once. RapidError where ``cold`` says nothing of them."""
+    names = list(dict.fromkeys(name for one in asked for name in GROUPS.get(one, (one,))))
+    if not cold:
+        return names
+    if others := [name for name in names if name not in ("bootstrap", COLD)]:
+        raise RapidError(f"--cold is for bootstrap: {', '.join(others)} given too; measure these without it")
+    return [COLD]
 
 
 def _report(args: argparse.Namespace) -> int:

@@ -12,6 +12,9 @@ from benchmarks.trial import RESTARTED, Trial
 
 Options = Mapping[str, float]
 
+COLD = "bootstrap-cold"
+"""What ``bootstrap`` is with ``--cold``. A name of its own, so that no table or figure has both."""
+
 
 class Experiment(NamedTuple):
     """``options`` are those that change what is measured: results of different ones are kept apart.
@@ -33,6 +36,13 @@ def share(nodes: int, part: float) -> int:
 async def bootstrap(trial: Trial, options: Options) -> None:
     """All join at once. Then some time passes, in which nothing should change any more."""
     await trial.form()
+    await trial.wait(options["settle"], "settling")
+    trial.measure("settled", memory=True)
+
+
+async def bootstrap_cold(trial: Trial, options: Options) -> None:
+    """The same, but the processes are started at once, too, and how long they take to start counts."""
+    await trial.form_cold()
     await trial.wait(options["settle"], "settling")
     trial.measure("settled", memory=True)
 
@@ -87,6 +97,7 @@ async def churn(trial: Trial, options: Options) -> None:
 
 EXPERIMENTS = {
     "bootstrap": Experiment("N processes join at once", bootstrap, ("settle",)),
+    COLD: Experiment("N processes are started at once, and join", bootstrap_cold, ("settle",)),
     "crash": Experiment("some of them are killed", crash, ("settle", "part")),
     "freeze": Experiment("some of them fall silent", freeze, ("settle", "part")),
     "idle": Experiment("nothing happens", idle, ("settle", "window")),

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmarks.experiments import COLD
 from benchmarks.results import FAULTS
 from benchmarks.runs import Run
 from benchmarks.sections import Cell, Section
@@ -28,12 +29,14 @@ class Plot(NamedTuple):
 
 TIMES_OF = {
     "bootstrap": "seconds from the release of all joiners to a process's first view of all",
+    COLD: "seconds from the start of the first process to a process's first view of all",
     "freeze": "seconds from the silence to a survivor's first view of the right size",
     "crash": "seconds from the kill to a survivor's first view of the right size",
     **dict.fromkeys(FAULTS, "seconds from the begin of the fault to another's removal of whom it struck"),
 }
 OVER_SIZES = {
     "bootstrap": ("seconds until all see all", "distinct sizes"),
+    COLD: ("seconds until all see all", "CPU s, all together"),
     "crash": ("seconds until all survivors agree", "view changes of a survivor, most"),
     "freeze": ("seconds until all survivors agree", "view changes of a survivor, most"),
     "idle": ("CPU, % of a core", "B/s", "PSS, MB a member"),
@@ -42,7 +45,7 @@ OVER_SIZES = {
         FAULTS, ("others that removed it, %", "view changes of another, most", "these removals, all together")
     ),
 }
-BEGIN = {"bootstrap": "released", "crash": "killed", "freeze": "killed", "churn": "restart",
+BEGIN = {"bootstrap": "released", COLD: "started", "crash": "killed", "freeze": "killed", "churn": "restart",
          **dict.fromkeys(FAULTS, "struck")}  # fmt: skip
 _WIDE = 20
 """A logarithmic axis from this ratio of the largest to the smallest on."""

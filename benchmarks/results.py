@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from benchmarks.experiments import COLD
 from benchmarks.overlay import most_rings
 from benchmarks.runs import Moment, Run, Time
 from benchmarks.trial import FAULTY
@@ -17,10 +18,19 @@ FAULTS = ("loss-in", "loss-out", "flipflop-in", "flipflop-out")
 
 def bootstrap_times(run: Run) -> list[Time]:
     """Of each member, from the release of all until it saw all; never, also when it did not even start."""
-    released = run.at("released")
-    if released is None:
+    return _times_from(run, "released")
+
+
+def cold_times(run: Run) -> list[Time]:
+    """Of each member, from before the first was started until it saw all; never, as above."""
+    return _times_from(run, "started")
+
+
+def _times_from(run: Run, name: str) -> list[Time]:
+    begin = run.at(name)
+    if begin is None:
         return [None] * run.nodes
-    times = [process.reached(run.nodes, released.at) for process in run.members()]
+    times = [process.reached(run.nodes, begin.at) for process in run.members()]
     return times + [None] * (run.nodes - len(times))
 
 
@@ -53,13 +63,22 @@ Values = dict[str, float]
 
 def bootstrap(run: Run) -> Values:
     """Time of the last; sizes up to the end; costs until all saw all, memory at the end."""
-    values = _last("seconds until all see all", bootstrap_times(run))
-    released, formed, settled = run.at("released"), run.at("formed"), run.at("settled")
-    if released is not None:
-        # the founder saw itself before
-        values["distinct sizes"] = len(run.sizes(released.at) | {1})
-    if released is not None and formed is not None:
-        values |= _cost(run, "released", "formed")
+    return _formation(run, "released", bootstrap_times(run))
+
+
+def bootstrap_cold(run: Run) -> Values:
+    """The same, with all that the processes took to start."""
+    return _formation(run, "started", cold_times(run))
+
+
+def _formation(run: Run, name: str, times: Sequence[Time]) -> Values:
+    values = _last("seconds until all see all", times)
+    begin, formed, settled = run.at(name), run.at("formed"), run.at("settled")
+    if begin is not None:
+        # the founder may have seen itself before
+        values["distinct sizes"] = len(run.sizes(begin.at) | {1})
+    if begin is not None and formed is not None:
+        values |= _cost(run, name, "formed")
     if settled is not None:
         values |= _memory(run, settled)
     return values
@@ -148,11 +167,12 @@ def _word(run: Run, faulty: str) -> Values:
 
 
 VALUES: dict[str, Callable[[Run], Values]] = {
-    "bootstrap": bootstrap, "crash": crash, "freeze": crash, "idle": idle, "churn": churn,
+    "bootstrap": bootstrap, COLD: bootstrap_cold, "crash": crash, "freeze": crash, "idle": idle,
+    "churn": churn,
     **dict.fromkeys(FAULTS, fault),
 }  # fmt: skip
 TIMES: dict[str, Callable[[Run], list[Time]]] = {
-    "bootstrap": bootstrap_times, "crash": crash_times, "freeze": crash_times,
+    "bootstrap": bootstrap_times, COLD: cold_times, "crash": crash_times, "freeze": crash_times,
     **dict.fromkeys(FAULTS, fault_times),
 }  # fmt: skip
 

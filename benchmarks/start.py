@@ -1,6 +1,7 @@
 """What a start costs, and what memory is made of: ``python -m benchmarks.start``.
 
-Each line is a process that has done what the lines above it say as well, up to an agent that listens.
+Each line is a process that has done what the lines above it say as well. Instead of that the last two
+listen: a plain program that uses ``rapid.Cluster``, and an agent.
 CPU is user and system time until then. As many processes as ``--processes`` run at once, as in a fleet on
 one machine, so that each bears its part of what they share; ``own`` is what it shares with none. Medians over
 them, and over the rounds.
@@ -28,6 +29,17 @@ STEPS = (
     ("all of a member", "import rapid.agent.service"),
 )
 WAITING = "print('listening', flush=True); import sys; sys.stdin.read()"
+PROGRAM = """
+import asyncio, sys, rapid
+
+async def main():
+    cluster = rapid.Cluster("127.0.0.1:0")
+    await cluster.bind()
+    print("listening", flush=True)
+    sys.stdin.read()
+
+asyncio.run(main())
+"""
 AGENT = ("-m", "rapid", "agent", "--wait", "--listen", "127.0.0.1:0")
 
 
@@ -90,6 +102,7 @@ def main() -> None:
     for name, code in STEPS:
         done += f"{code}; "
         commands[name] = ("-c", done + WAITING)
+    commands["a program that listens"] = ("-c", PROGRAM)
     commands["an agent that listens"] = AGENT
     found: dict[str, list[Cost]] = {name: [] for name in commands}
     for _ in range(options.rounds):

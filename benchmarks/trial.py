@@ -96,13 +96,7 @@ class Trial:
 
     async def form(self) -> None:
         """All are started first, and then released at once: the moments ``released`` and ``formed``."""
-        addresses = list(self._hosts) or free_addresses(self.nodes + self.peer.needs_server)
-        self._seed = addresses[0]
-        if self.peer.needs_server:
-            del addresses[0]
-            command = self.peer.server_command(self._seed, self._data, "--tether")
-            server = await self._take("server", SERVER, command, self._hosts.get(self._seed))
-            await self.until(lambda agent: agent.is_ready, [server], "not ready")
+        addresses = await self._addressed()
         for address in addresses:
             starting = [agent for agent in self.members if not agent.is_ready]
             while len(starting) >= AT_ONCE:
@@ -120,14 +114,38 @@ class Trial:
         await self.agree(self.nodes)
         self.measure("formed")
 
-    async def start(self, address: str, role: str) -> Agent:
-        """Start one that waits to be released."""
-        options = ["--wait", "--tether"]
+    async def form_cold(self) -> None:
+        """All are started at once and wait for nothing: the moments ``started`` and ``formed``.
+
+        The former is just before the first is started. A server is there before.
+        """
+        addresses = await self._addressed()
+        self.measure("started")
+        for address in addresses:
+            await self.start(address, JOINER if self.members else FOUNDER, wait=False)
+            self._progress.step("starting", len(self.members), self.nodes)
+        await self.agree(self.nodes)
+        self.measure("formed")
+
+    async def _addressed(self) -> list[str]:
+        """The addresses of all members, the founder's first. A server is started, and is everyone's seed."""
+        addresses = list(self._hosts) or free_addresses(self.nodes + self.peer.needs_server)
+        self._seed = addresses[0]
+        if self.peer.needs_server:
+            del addresses[0]
+            command = self.peer.server_command(self._seed, self._data, "--tether")
+            server = await self._take("server", SERVER, command, self._hosts.get(self._seed))
+            await self.until(lambda agent: agent.is_ready, [server], "not ready")
+        return addresses
+
+    async def start(self, address: str, role: str, *, wait: bool = True) -> Agent:
+        """Start one that waits to be released, or does not ``wait`` and joins as soon as it can."""
+        options = ["--wait", "--tether"] if wait else ["--tether"]
         if self._network is None:
             # who is in the views is worth its cost only where the wrong one may be removed
             options.append("--no-members")
-        if self.peer.folder == "rapid":
-            # the others try to join for ever, it gives up after 30 s unless told otherwise
+        if self.peer.gives_up:
+            # the others try to join for ever
             options += ["--join-timeout", f"{self.limit:g}"]
         command = self.peer.command(address, [self._seed], *options)
         return await self._take(address, role, command, self._hosts.get(address))

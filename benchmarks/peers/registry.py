@@ -31,6 +31,7 @@ class Peer:
     options: tuple[str, ...] = ()
     needs_server: bool = False
     graceful: signal.Signals = signal.SIGTERM
+    gives_up: bool = False
 
     def build_command(self, into: Path = BUILT) -> list[str]:
         """Builds it into its folder there; repeated at no cost. Status 3: the toolchain is missing."""
@@ -62,7 +63,8 @@ def _own_version() -> str:
 
 
 PEERS = (
-    Peer("rapid", _own_version(), "rapid"),
+    Peer("rapid", _own_version(), "rapid", gives_up=True),
+    Peer("rapid-embedded", _own_version(), "embedded", gives_up=True),
     Peer("memberlist", "0.7.0", "memberlist"),
     Peer("kinship", "0.4.0", "kinship"),
     Peer("kinship-raised", "0.4.0", "kinship", options=("--raise-stream-limit",)),

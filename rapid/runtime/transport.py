@@ -354,8 +354,11 @@ async def _try_bind(listen: Endpoint) -> None:
     """Take and free the address: gRPC does not say why it cannot, other than on standard error."""
     try:
         try:
-            # no thread is needed, or left behind, for an address
-            found = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            # no thread is needed, or left behind, for an address; nor, as bytes, any table of Unicode
+            host = listen.host.encode() if listen.host.isascii() else listen.host
+            found = socket.getaddrinfo(
+                host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )
         except socket.gaierror:
             found = await asyncio.get_running_loop().getaddrinfo(*listen, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]

@@ -47,6 +47,18 @@ def bootstrap_of_three(store: Store, session: int, system: str = "rapid", number
     store.end(store.begin(session, plan), OK, None, processes, moments)
 
 
+def cold_bootstrap_of_three(store: Store, session: int) -> None:
+    """The first is started at 5; the last sees all at 12.5."""
+    plan = Plan("bootstrap-cold", "rapid", "1", 3, 1, SETTLE)
+    processes = [process(0, (9.0, 1), (11.0, 3)), process(1, (12.0, 3)), process(2, (12.5, 3))]
+    moments = [
+        moment("started", 5.0, {}, bytes=100, packets=1, busy=50.0, own=1.0),
+        moment("formed", 13.0, {0: 1.5, 1: 1.5, 2: 2.0}, bytes=5100, packets=11, busy=57.0, own=2.0),
+        moment("settled", 14.0, {0: 1.5, 1: 1.5, 2: 2.0}),
+    ]
+    store.end(store.begin(session, plan), OK, None, processes, moments)
+
+
 def missing(store: Store, session: int, system: str) -> None:
     """It could not be built."""
     run = store.begin(session, Plan("bootstrap", system, "1", 3, 1, SETTLE))

@@ -15,7 +15,7 @@ from benchmarks.sections import Section, sections, spread
 from benchmarks.store import FAILED, Plan, Store
 from rapid.errors import RapidError
 
-from .made import ORIGIN, SETTLE, bootstrap_of_three, missing, moment, process
+from .made import ORIGIN, SETTLE, bootstrap_of_three, cold_bootstrap_of_three, missing, moment, process
 
 
 def of_two(tmp_path: Path, other: Origin, *, compare_commits: bool) -> list[Section]:
@@ -81,6 +81,24 @@ def test_the_report_says_what_was_measured_where_and_what_is_missing(tmp_path: P
     assert "<script" not in html
     assert 'src="' not in html
     assert "<link" not in html
+
+
+def test_a_cold_bootstrap_has_a_table_and_figures_of_its_own(tmp_path: Path) -> None:
+    with Store(tmp_path / "db") as store:
+        session = store.session(ORIGIN)
+        bootstrap_of_three(store, session)
+        cold_bootstrap_of_three(store, session)
+        page, summary = report.write(store, tmp_path / "out", compare_commits=True)
+    warm, cold = summary.read_text().split("\n## ")[1:3]
+    assert warm.startswith("bootstrap: N processes join at once")
+    assert cold.startswith("bootstrap-cold: N processes are started at once")
+    assert "| 3 | 1 | 2.50 | 3 |" in warm
+    assert "| 3 | 1 | 7.50 | 2 |" in cold
+    html = page.read_text()
+    assert html.count("seconds from the release of all joiners to a process") == 1
+    assert html.count("seconds from the start of the first process to a process") == 1
+    assert "since the moment &#x27;started&#x27;" in html
+    assert html.count("<svg") == 6
 
 
 def test_a_failed_run_keeps_its_curve_below_one(tmp_path: Path) -> None:

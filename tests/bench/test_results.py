@@ -12,17 +12,19 @@ from benchmarks.results import (
     TIMES,
     VALUES,
     bootstrap,
+    bootstrap_cold,
     bootstrap_times,
     churn,
+    cold_times,
     crash,
     crash_times,
     idle,
 )
-from benchmarks.runs import Process
+from benchmarks.runs import Process, load
 from benchmarks.store import FAILED, OK, Plan, Store
 from benchmarks.store import Process as Stored
 
-from .made import ORIGIN, bootstrap_of_three, moment, only, process
+from .made import ORIGIN, bootstrap_of_three, cold_bootstrap_of_three, moment, only, process
 
 
 def test_every_experiment_has_its_numbers_and_figures() -> None:
@@ -61,6 +63,37 @@ def test_bootstrap(tmp_path: Path) -> None:
         "RSS, MB a member": 10.0,
         "PSS, MB a member": 10.0,
     }
+
+
+def test_a_cold_bootstrap_counts_from_the_start_of_the_processes(tmp_path: Path) -> None:
+    with Store(tmp_path / "db") as store:
+        cold_bootstrap_of_three(store, store.session(ORIGIN))
+    run = only(tmp_path / "db")
+    assert cold_times(run) == [6.0, 7.0, 7.5]
+    assert bootstrap_cold(run) == {
+        "seconds until all see all": 7.5,
+        "distinct sizes": 2,
+        # all that they have ever used
+        "CPU s, all together": 5.0,
+        "kB, all together": 5.0,
+        "packets, all together": 10,
+        "others' CPU, % of the machine": pytest.approx(100 * 1 / 16),
+        "RSS, MB a member": 10.0,
+        "PSS, MB a member": 10.0,
+    }
+
+
+def test_who_was_not_started_before_the_limit_never_saw_all(tmp_path: Path) -> None:
+    with Store(tmp_path / "db") as store:
+        run = store.begin(store.session(ORIGIN), Plan("bootstrap-cold", "rapid", "1", 3, 1))
+        moments = [moment("started", 10.0, {}), moment("failed", 12.0, {0: 1.0})]
+        store.end(run, FAILED, "late", [process(0, (11.0, 3))], moments)
+        other = store.begin(store.session(ORIGIN), Plan("bootstrap-cold", "rapid", "1", 3, 2))
+        store.end(other, FAILED, "its server did not start")
+        late, without = load(store)
+    assert cold_times(late) == [1.0, None, None]
+    assert cold_times(without) == [None, None, None]
+    assert "seconds until all see all" not in bootstrap_cold(late)
 
 
 def test_who_did_not_even_start_never_saw_all(tmp_path: Path) -> None:

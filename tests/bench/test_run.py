@@ -55,11 +55,38 @@ def test_all_experiments_in_small(tmp_path: Path) -> None:
         assert run.outcome == OK
         assert len(run.members()) == 4 + (run.experiment == "churn")
         assert VALUES[run.experiment](run)
-        assert all(moment.cpu for moment in run.moments)
+        # before the start there is nothing that could have used any
+        assert all(moment.cpu for moment in run.moments if moment.name != "started")
     for name in ("crash", "freeze"):
         assert [process.killed is None for process in runs[name].members()].count(False) == 1
         assert runs[name].sizes(0.0) <= {1, 2, 3, 4}
     assert [process.role for process in runs["churn"].members()] == ["founder", *["joiner"] * 3, "restarted"]
+
+
+@pytest.mark.timeout(120)
+def test_a_cold_run_begins_before_its_processes_and_waits_for_none(tmp_path: Path) -> None:
+    file = tmp_path / "db"
+    options = ["--nodes", "4", "--runs", "1", "--settle", "0", "--peers", "rapid,rapid-embedded"]
+    command = [*RUN, "bootstrap", "--cold", *options, "--db", str(file)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Store(file) as store:
+        runs = list(load(store))
+        started = store.rows("select run, started from processes order by id")
+    assert [(run.experiment, run.system) for run in runs] == [
+        ("bootstrap-cold", "rapid"),
+        ("bootstrap-cold", "rapid-embedded"),
+    ]
+    for number, run in enumerate(runs, 1):
+        assert [moment.name for moment in run.moments] == ["started", "formed", "settled"]
+        begun = run.moments[0].at
+        assert not run.moments[0].cpu
+        of_run = [at for which, at in started if which == number]
+        assert len(of_run) == 4
+        # all are started before any has joined, and the clock has begun before
+        assert begun <= min(of_run)
+        assert max(of_run) < min(at for process in run.members() for at, size in process.views if size == 4)
+        assert VALUES[run.experiment](run)["seconds until all see all"] >= max(of_run) - begun
 
 
 @contextmanager
@@ -158,7 +185,7 @@ def test_the_simulated_ones_are_like_the_real_ones(name: str, tmp_path: Path) ->
         (["fall"], "invalid choice: 'fall'"),
         (["idle", "--nodes", "5,2"], "it takes 3"),
         (["idle", "--nodes", "5,x"], "'x' is no positive number"),
-        (["idle", "--peers", "rapid,nobody"], "'nobody' is no peer; there are rapid, memberlist"),
+        (["idle", "--peers", "rapid,nobody"], "'nobody' is no peer; there are rapid, rapid-embedded"),
     ],
 )
 def test_arguments_that_make_no_sense(
@@ -173,6 +200,13 @@ def test_arguments_that_make_no_sense(
 def test_too_many_to_kill(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "run", "crash", "--part", "0.5", "--db", str(tmp_path / "db")]) == 2
     assert "to leave a majority" in capsys.readouterr().err
+    assert not (tmp_path / "db").exists()
+
+
+def test_only_a_bootstrap_can_be_cold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["bench", "run", "bootstrap", "crash", "idle", "--cold", "--db", str(tmp_path / "db")]
+    assert main(asked) == 2
+    assert "--cold is for bootstrap: crash, idle given too" in capsys.readouterr().err
     assert not (tmp_path / "db").exists()
 
 

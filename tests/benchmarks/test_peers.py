@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
 from benchmarks.peers.contract import Printer, Ready, View, parse, parser
 from benchmarks.peers.fleet import Fleet, free_addresses
-from benchmarks.peers.registry import HERE, PEERS, TOOLCHAIN_MISSING, Peer, available, named
+from benchmarks.peers.registry import (
+    HERE,
+    PEERS,
+    TOOLCHAIN_MISSING,
+    Peer,
+    available,
+    build_environment,
+    named,
+)
 from benchmarks.peers.smoke import last_line, try_peer
 from rapid.agent.reports import as_report
 from rapid.cli.processes import Overdue
 from rapid.view import QuorumLost
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
 SPEAK = "import sys; print(sys.argv[1], flush=True); sys.stdin.read()"
 
 
@@ -83,7 +96,9 @@ class TestCommands:
             named("memberlist").server_command("a:1", tmp_path)
 
     def test_an_unknown_name_is_answered_with_the_known_ones(self) -> None:
-        with pytest.raises(ValueError, match="'akka' is no peer; there are rapid, memberlist, kinship"):
+        with pytest.raises(
+            ValueError, match="'akka' is no peer; there are rapid, rapid-embedded, memberlist"
+        ):
             named("akka")
 
 
@@ -149,6 +164,102 @@ class TestBuilds:
         assert last_line("") == ""
 
 
+@pytest.fixture
+def embedded(tmp_path: Path) -> Path:
+    """Where it is built."""
+    command = named("rapid-embedded").build_command(tmp_path)
+    subprocess.run(command, env=build_environment(), capture_output=True, check=True)
+    return tmp_path
+
+
+class TestEmbedded:
+    """``rapid-embedded``: a plain program, and what the benchmark puts around it."""
+
+    def test_the_program_is_plain_and_knows_of_no_benchmark(self) -> None:
+        text = (HERE / "embedded" / "program.py").read_text()
+        tree = ast.parse(text)
+        imported = {
+            name
+            for node in ast.walk(tree)
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        assert imported == {"asyncio", "sys", "collections.abc", "rapid"}
+        used = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "rapid"
+        }
+        # the other is the type of what it is told
+        assert used == {"Cluster", "Change"}
+
+    async def test_the_program_runs_without_a_benchmark(self) -> None:
+        (address,) = free_addresses(1)
+        program = str(HERE / "embedded" / "program.py")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, program, address, stdout=PIPE, env=ENVIRONMENT, preexec_fn=_interruptible
+        )
+        try:
+            assert process.stdout is not None
+            line = (await process.stdout.readline()).decode()
+            assert line.startswith("ViewChange(")
+            assert address.partition(":")[2] in line
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() != 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def test_around_it_two_keep_the_contract(self, embedded: Path) -> None:
+        peer = named("rapid-embedded")
+        first, second = free_addresses(2)
+        options = ("--wait", "--tether", "--join-timeout", "60")
+        async with Fleet() as fleet:
+            agents = [
+                await fleet.start(one, peer.command(one, [first], *options, built=embedded))
+                for one in (first, second)
+            ]
+            await fleet.until(lambda agent: agent.is_ready, agents, 30, "not ready")
+            # nothing happens before it is released
+            assert [agent.views for agent in agents] == [[], []]
+            for agent in agents:
+                agent.release()
+            await fleet.until(lambda agent: agent.size == 2, agents, 30, "no view of 2")
+            assert agents[0].views[-1].members == tuple(sorted((first, second)))
+            agents[1].send(peer.graceful)
+            await fleet.until(lambda agent: agent.ended, [agents[1]], 30, "not ended")
+            await fleet.until(lambda agent: agent.size == 1, [agents[0]], 30, "the other has not left")
+            assert agents[0].views[-1].removed == (second,)
+            assert agents[1].status == 0
+            assert agents[0].process.stdin is not None
+            agents[0].is_signalled = True
+            agents[0].process.stdin.close()
+            await fleet.until(lambda agent: agent.ended, [agents[0]], 30, "it outlives its tether")
+            assert agents[0].status == 1
+
+    async def test_it_ends_well_while_it_waits(self, embedded: Path) -> None:
+        peer = named("rapid-embedded")
+        (address,) = free_addresses(1)
+        async with Fleet() as fleet:
+            agent = await fleet.start("a", peer.command(address, [address], "--wait", built=embedded))
+            await fleet.until(lambda agent: agent.is_ready, [agent], 30, "not ready")
+            agent.send(peer.graceful)
+            await fleet.until(lambda agent: agent.ended, [agent], 30, "not ended")
+            assert agent.status == 0
+
+    @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+    def test_only_what_gives_up_is_told_when(self, peer: Peer) -> None:
+        assert peer.gives_up == peer.name.startswith("rapid")
+
+
 class TestFleet:
     async def test_waits_for_what_agents_say(self) -> None:
         async with Fleet() as fleet:
@@ -190,6 +301,11 @@ class TestFleet:
     def test_addresses_differ(self) -> None:
         addresses = free_addresses(20)
         assert len(set(addresses)) == 20
+
+
+def _interruptible() -> None:
+    # whoever runs the tests in the background has SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _found(tool: str) -> Path:

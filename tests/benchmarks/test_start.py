@@ -18,7 +18,7 @@ def lines_of(*command: str) -> list[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_start() -> None:
     table = lines_of("benchmarks.start", "--processes", "2", "--rounds", "1")[4:]
-    assert len(table) == 7
+    assert len(table) == 8
     rows = [[float(cell) for cell in line.split("|")[2:-1]] for line in table]
     python, agent = rows[0], rows[-1]
     for of_python, of_agent in zip(python, agent, strict=True):

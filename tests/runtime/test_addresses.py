@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -253,3 +255,18 @@ async def test_with_one_name_in_all_certificates_names_are_resolved(tmp_path: Pa
         a = await member(stack, V4, tls=tls)
         b = await member(stack, V4, discovery.dns("cache.example", a.endpoint.port), tls=tls)
         await until_all_agree([a, b])
+
+
+@pytest.mark.parametrize("listen", [V4, pytest.param(V6, marks=ipv6)])
+def test_listening_on_an_address_loads_no_tables_of_unicode(listen: str) -> None:
+    code = (
+        "import asyncio, sys, rapid\n"
+        "async def main():\n"
+        f"    async with rapid.Cluster({listen!r}) as cluster:\n"
+        "        print(cluster.endpoint.host, {'encodings.idna', 'unicodedata'} & {*sys.modules})\n"
+        "asyncio.run(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"{Endpoint.parse(listen).host} set()\n"
