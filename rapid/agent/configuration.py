@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rapid.agent.address import admin_endpoint
 from rapid.errors import EndpointError, MetadataError, SettingsError, TLSError
 from rapid.overlay.member import Endpoint
+from rapid.records import record
 from rapid.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ SEEDS = ("seeds", "seed_dns", "seed_srv", "seed_file")
 """The ways to say where the seeds are: one of them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class Configuration:
     """See ``docs/guides/agent.md`` for what each field means.
 
