@@ -7,7 +7,6 @@ import dataclasses
 import inspect
 import pickle
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, field
 from functools import cached_property
@@ -20,7 +19,7 @@ from rapid.records import record
 
 
 @pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the classes that the standard decorator has written methods of."""
     names: list[str] = []
     original = dataclasses._process_class  # type: ignore[attr-defined]  # what the decorator calls
@@ -31,7 +30,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return made
 
     monkeypatch.setattr(dataclasses, "_process_class", process)
-    yield names
+    return names
 
 
 @record(frozen=True, slots=True, order=True)

@@ -170,7 +170,7 @@ def reactor() -> Reactor:
 async def loaded(module: str) -> AsyncIterator[None]:
     """Have a module imported on the library's thread, which runs until the block has ended.
 
-    The caller's event loop goes on meanwhile: gRPC and what uses it take a quarter of a second the first time.
+    The caller's event loop goes on meanwhile: gRPC and what uses it take up to a quarter of a second.
     Raises what the import does, and :class:`StateError` as :func:`reactor` and :meth:`Reactor.enter` do.
     """
     done: Future[None] = Future()
