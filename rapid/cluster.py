@@ -449,14 +449,17 @@ class Cluster:
         return Membership(self._feed, self._options())
 
     def _options(self) -> Options:
-        from rapid.discovery import static
         from rapid.runtime.options import Options
 
         seeds = self._seeds
+        if seeds and not callable(seeds):
+            from rapid.discovery import static
+
+            seeds = static(seeds)
         return Options(
             settings=self._settings,
             metadata=self._metadata,
-            seeds=seeds if callable(seeds) else static(seeds) if seeds else None,
+            seeds=seeds if callable(seeds) else None,
             judge=self._judge,
             prober=self._prober,
             tls=self._tls,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -75,6 +74,8 @@ def written_in(problem: Exception, arguments: Mapping[str, Any], file: str | Non
 
 
 def _read(file: str) -> dict[str, Any]:
+    import tomllib  # most agents are configured by arguments
+
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as problem:

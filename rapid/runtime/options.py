@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from rapid.detection.alert import Alert
 from rapid.detection.judge import MakeJudge
@@ -11,9 +12,11 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId
 from rapid.records import record
 from rapid.runtime.discovery import SeedProvider
-from rapid.runtime.prober import Prober
-from rapid.runtime.tls import TLS
 from rapid.settings import Settings
+
+if TYPE_CHECKING:
+    from rapid.runtime.prober import Prober
+    from rapid.runtime.tls import TLS
 
 
 @record(frozen=True, slots=True, kw_only=True)
