@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["record"]
@@ -25,7 +24,6 @@ def _record(
     order: bool = False,
 ) -> Callable[[type], type]:
     """As :func:`dataclasses.dataclass` with these arguments, except for when the methods are written."""
-    asked = {"frozen": frozen, "kw_only": kw_only, "repr": repr, "eq": eq, "order": order}
     later = ["__init__", "__replace__", "__dataclass_fields__", "__dataclass_params__"]
     later += ["__repr__"] * repr + ["__eq__"] * eq + ["__hash__"] * (eq and frozen)
     later += ["__lt__", "__le__", "__gt__", "__ge__"] * order
@@ -33,16 +31,19 @@ def _record(
     def make(plain: type) -> type:
         fields = tuple(plain.__annotations__)
 
-        @cache
-        def written() -> Mapping[str, Any]:
-            # into a copy: two threads may do this at once, with the same result
-            complete = vars(dataclasses.dataclass(**asked)(_copy(plain)))
-            for name in unwritten:
-                if name in complete:
-                    setattr(made, name, complete[name])
-            return complete
+        def write(name: str) -> Any:
+            """This attribute, which the class has from now on; AttributeError where Python makes none."""
+            asked = {"init": True, "repr": repr, "eq": eq, "order": order}
+            if name in _ALONE:
+                asked = {option: option == _ALONE[name] for option in asked}
+            # in a copy: two threads may do this at once, with the same result
+            copy = dataclasses.dataclass(frozen=frozen, kw_only=kw_only, **asked)(_copy(plain))
+            if name not in vars(copy):
+                raise AttributeError(f"type object {plain.__name__!r} has no attribute {name!r}")
+            setattr(made, name, vars(copy)[name])
+            return vars(copy)[name]
 
-        unwritten = {name: _Unwritten(name, written) for name in later if name not in vars(plain)}
+        unwritten = {name: _Unwritten(name, write) for name in later if name not in vars(plain)}
         more: dict[str, Any] = {"__match_args__": () if kw_only else fields, **unwritten}
         if frozen:
             more |= _frozen(fields, lambda: made)
@@ -64,22 +65,22 @@ else:
     record = _record
 
 
+_ALONE = {"__init__": "init", "__repr__": "repr", "__eq__": "eq", "__hash__": "eq"}
+"""By which option of :func:`dataclasses.dataclass` a method is written without the others."""
+
+
 class _Unwritten:
     """Stands for an attribute of a class until it is asked for."""
 
-    __slots__ = ("_name", "_written")
+    __slots__ = ("_name", "_write")
 
-    def __init__(self, name: str, written: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, name: str, write: Callable[[str], Any]) -> None:
         self._name = name
-        self._written = written
+        self._write = write
 
     def __get__(self, instance: object, owner: type) -> Any:
-        complete = self._written()
-        if self._name not in complete:
-            # this release of Python has no such method
-            raise AttributeError(f"type object {owner.__name__!r} has no attribute {self._name!r}")
-        found = complete[self._name]
-        return found.__get__(instance, owner) if callable(found) else found
+        written = self._write(self._name)
+        return written.__get__(instance, owner) if callable(written) else written
 
 
 def _copy(of: type, more: Mapping[str, Any] | None = None, without: tuple[str, ...] = ()) -> type:

@@ -91,11 +91,15 @@ def test_nothing_is_compiled_while_the_class_is_made(compiled: list[str]) -> Non
         a: int = 1
 
     assert compiled == []
-    assert Fresh() == Fresh(1)
-    assert hash(Fresh()) == hash(Fresh(1))
-    assert Fresh(2) > Fresh()
-    # once, for the copy that the methods come from
+    assert Fresh().a == Fresh(1).a
+    # once, for __init__
     assert compiled == ["Fresh"]
+    for _ in range(2):
+        assert Fresh() == Fresh(1)
+        assert hash(Fresh()) == hash(Fresh(1))
+        assert Fresh(2) > Fresh()
+        assert repr(Fresh(2)).endswith("Fresh(a=2)")
+    assert compiled == 5 * ["Fresh"]
 
 
 @pytest.mark.parametrize("first", ["fields", "is_dataclass", "signature", "replace", "pickle", "match"])
@@ -146,6 +150,21 @@ def copied_from_source() -> type:
         note: list[str] = field(default_factory=list, compare=False)
 
     return Point
+
+
+def test_fields_and_parameters_are_those_that_were_asked_for() -> None:
+    for made, standard in (
+        (record(frozen=True, slots=True, order=True), dataclasses.dataclass(frozen=True, order=True)),
+        (record(eq=False, repr=False), dataclasses.dataclass(eq=False, repr=False)),
+        (record(kw_only=True), dataclasses.dataclass(kw_only=True)),
+    ):
+        here, there = made(copied_from_source()), standard(copied_from_source())
+        here(x=1)
+        for name in ("__dataclass_params__", "__dataclass_fields__"):
+            assert repr(getattr(here, name)) == repr(getattr(there, name))
+        written = ("__eq__", "__repr__", "__hash__", "__lt__")
+        inherited = [name for name in written if getattr(here, name) is getattr(object, name)]
+        assert inherited == [name for name in written if getattr(there, name) is getattr(object, name)]
 
 
 def test_post_init_is_run() -> None:

@@ -13,6 +13,8 @@ from rapid.records import record
 
 @record(slots=True)
 class Send:
+    """Send this message, by the transport."""
+
     to: Endpoint
     message: Message
 
@@ -142,6 +144,8 @@ Event = (
 
 @record(slots=True)
 class Notify:
+    """Tell the application, or who stands for it."""
+
     event: Event
 
 
