@@ -253,7 +253,7 @@ def given(args: argparse.Namespace) -> dict[str, Any]:
 
     Raises :class:`SettingsError` and :class:`MetadataError` for pairs that are none.
     """
-    fields = {name: value for name, value in vars(args).items() if name in Configuration.__dataclass_fields__}
+    fields = {name: value for name, value in vars(args).items() if name in Configuration.__annotations__}
     if "seeds" in fields:
         fields["seeds"] = tuple(args.seeds)
     if "metadata" in fields:
