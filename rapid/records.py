@@ -37,11 +37,12 @@ def _record(
             if name in _ALONE:
                 asked = {option: option == _ALONE[name] for option in asked}
             # in a copy: two threads may do this at once, with the same result
-            copy = dataclasses.dataclass(frozen=frozen, kw_only=kw_only, **asked)(_copy(plain))
-            if name not in vars(copy):
+            copy: type = _copy(plain)
+            written = vars(dataclasses.dataclass(frozen=frozen, kw_only=kw_only, **asked)(copy))
+            if name not in written:
                 raise AttributeError(f"type object {plain.__name__!r} has no attribute {name!r}")
-            setattr(made, name, vars(copy)[name])
-            return vars(copy)[name]
+            setattr(made, name, written[name])
+            return written[name]
 
         unwritten = {name: _Unwritten(name, write) for name in later if name not in vars(plain)}
         more: dict[str, Any] = {"__match_args__": () if kw_only else fields, **unwritten}
@@ -102,11 +103,11 @@ def _frozen(fields: tuple[str, ...], made: Callable[[], type]) -> dict[str, Any]
 
     def __setattr__(self: object, name: str, value: object) -> None:
         refuse(self, "assign to", name)
-        super(made(), self).__setattr__(name, value)
+        object.__setattr__(self, name, value)
 
     def __delattr__(self: object, name: str) -> None:
         refuse(self, "delete", name)
-        super(made(), self).__delattr__(name)
+        object.__delattr__(self, name)
 
     return {"__setattr__": __setattr__, "__delattr__": __delattr__}
 

@@ -120,7 +120,7 @@ def test_whatever_is_done_first_with_a_class_it_is_a_whole_dataclass(first: str)
             assert dataclasses.replace(Fresh(1), b=3) == Fresh(1, 3)
         case "pickle":
             # what comes from another process has not been through __init__ here
-            made = Fresh.__new__(Fresh)
+            made: Any = Fresh.__new__(Fresh)
             made.__setstate__([1, 2])
             assert repr(made).endswith("Fresh(a=1, b=2)")
             assert made == Fresh(1)
@@ -135,7 +135,8 @@ def test_defaults_order_repr_and_hash_are_those_of_a_dataclass() -> None:
     assert Point(1).sum == 3
     assert repr(Point(1)) == "Point(x=1, y=2, note=[])"
     assert Point(1).note is not Point(1).note
-    assert Mutable(1) != Point(1)
+    another: Any = Mutable(1)
+    assert another != Point(1)
     assert Options(b=3) == Options(a=1, b=3)
     assert Mutable.__hash__ is None
     assert str(inspect.signature(Point)) == str(
@@ -153,11 +154,12 @@ def copied_from_source() -> type:
 
 
 def test_fields_and_parameters_are_those_that_were_asked_for() -> None:
-    for made, standard in (
+    pairs: tuple[tuple[Any, Any], ...] = (
         (record(frozen=True, slots=True, order=True), dataclasses.dataclass(frozen=True, order=True)),
         (record(eq=False, repr=False), dataclasses.dataclass(eq=False, repr=False)),
         (record(kw_only=True), dataclasses.dataclass(kw_only=True)),
-    ):
+    )
+    for made, standard in pairs:
         here, there = made(copied_from_source()), standard(copied_from_source())
         here(x=1)
         for name in ("__dataclass_params__", "__dataclass_fields__"):
@@ -176,7 +178,7 @@ def test_what_is_wrong_with_arguments_is_said_as_ever() -> None:
     with pytest.raises(TypeError, match=r"Mutable\.__init__\(\) missing 1 required positional argument: 'a'"):
         Mutable()  # type: ignore[call-arg]  # that is the point
     with pytest.raises(TypeError, match="positional"):
-        Options(1)  # type: ignore[misc]  # that is the point
+        Options(1)  # type: ignore[call-arg]  # that is the point
 
 
 def test_slots_have_no_dict_and_take_no_other_attribute() -> None:
