@@ -26,7 +26,7 @@ STEPS = (
     ("the public names", "import rapid"),
     ("protobuf", "import rapid.proto.codec"),
     ("grpcio", "import grpc.aio"),
-    ("all of a member", "import rapid.agent.service"),
+    ("all of a member", "import rapid.cluster, rapid.runtime.membership"),
 )
 WAITING = "print('listening', flush=True); import sys; sys.stdin.read()"
 PROGRAM = """

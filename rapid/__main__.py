@@ -1,8 +1,6 @@
 """``python -m rapid``."""
 
-import sys
-
-from rapid.cli import main
+from rapid.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -26,6 +26,7 @@ from rapid.log import FLUSH_TIMEOUT, flushed, log
 from rapid.overlay.member import ClusterId, Endpoint, NodeId, checked_cluster_name, checked_metadata
 from rapid.runtime.discovery import as_seeds, is_wildcard, patience
 from rapid.runtime.feed import Changes, Feed
+from rapid.runtime.reactor import loaded
 from rapid.runtime.subscription import Callback, Subscription
 from rapid.settings import Settings, require_consistent
 from rapid.view import View, ViewChange, ViewsSkipped
@@ -135,6 +136,8 @@ class Cluster:
         self._pid = os.getpid()
         self._feed = Feed()
         self._membership: Membership | None = None
+        self._binding = False
+        """:meth:`bind` was called."""
         self._started = False
         self._closed = False
         self._leaving = False
@@ -205,14 +208,13 @@ class Cluster:
         :meth:`start`.
         """
         self._same_process()
-        if self._membership is not None or self._closed:
+        if self._binding or self._closed:
             raise StateError("a Cluster listens once; make a new one")
-        # gRPC is imported by those who use it
-        from rapid.runtime.membership import Membership
-
+        self._binding = True
         try:
-            membership = self._membership = Membership(self._feed, self._options())
             async with asyncio.timeout(BIND_TIMEOUT):
+                async with loaded("rapid.runtime.membership"):
+                    membership = self._membership = self._made()
                 return await asyncio.wrap_future(membership.bind(self._listen, self._advertise))
         except TimeoutError as error:
             await self.close()
@@ -238,14 +240,14 @@ class Cluster:
         self._same_process()
         if self._started or self._closed:
             raise StateError("a Cluster starts once; make a new one")
-        if self._membership is not None and not self._membership.is_bound:
+        if self._binding and (self._membership is None or not self._membership.is_bound):
             raise StateError("bind() has not returned yet")
         self._started = True
         pending, self._pending = self._pending, []
         for begin in pending:
             begin()
         try:
-            if self._membership is None:
+            if not self._binding:
                 await self.bind()
             membership = self._bound()
             limit = patience(self._settings) + self._settings.join_timeout + GRACE
@@ -438,15 +440,26 @@ class Cluster:
         """Have each alert told that is new to this member, on the library's thread; before :meth:`start`."""
         self._alerted = alerted
 
+    def _made(self) -> Membership:
+        """What runs the member; what it takes was imported before."""
+        if self._closed:
+            raise StateError("the member was closed before it listened")
+        from rapid.runtime.membership import Membership
+
+        return Membership(self._feed, self._options())
+
     def _options(self) -> Options:
-        from rapid.discovery import static
         from rapid.runtime.options import Options
 
         seeds = self._seeds
+        if seeds and not callable(seeds):
+            from rapid.discovery import static
+
+            seeds = static(seeds)
         return Options(
             settings=self._settings,
             metadata=self._metadata,
-            seeds=seeds if callable(seeds) else static(seeds) if seeds else None,
+            seeds=seeds if callable(seeds) else None,
             judge=self._judge,
             prober=self._prober,
             tls=self._tls,

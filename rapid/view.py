@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 
 from rapid import placement
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import Endpoint, Member
+from rapid.records import record
 from rapid.token import FencingToken
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class View:
     """The members of the cluster, as all of them agree, between two changes.
 
@@ -90,7 +91,7 @@ class View:
         return placement.HashRing(members, replicas=replicas, weight=weight, zone=zone)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ViewChange:
     """One agreed change, and the view that it led to.
 
@@ -106,7 +107,7 @@ class ViewChange:
     """Who is gone, and for each whether it left on purpose (``left``) or failed."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ViewsSkipped:
     """Views were passed over: the reader was too slow, or this member had missed them itself.
 
@@ -120,7 +121,7 @@ class ViewsSkipped:
     """How many views between the last one given and ``view`` are not given; 0 in another cluster."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Evicted:
     """The cluster went on without this member, from ``version`` on.
 
@@ -134,7 +135,7 @@ class Evicted:
     rejoining: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RejoinDelayed:
     """No cluster has let this evicted member in again so far; it goes on trying.
 
@@ -147,7 +148,7 @@ class RejoinDelayed:
     """What it waits for, for people."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RejoinFailed:
     """This evicted member has given up joining again. It is closed, and nothing comes after this.
 
@@ -158,7 +159,7 @@ class RejoinFailed:
     """For people."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class QuorumLost:
     """This member cannot agree with a majority on the view of this version, or on a change to it.
 
@@ -169,7 +170,7 @@ class QuorumLost:
     version: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class QuorumRestored:
     """This member agrees with a majority again, after a :class:`QuorumLost`.
 
@@ -181,7 +182,7 @@ class QuorumRestored:
     """Of the view that holds now."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OtherCluster:
     """At this address, which is a seed's or a member's, runs a member of another cluster.
 

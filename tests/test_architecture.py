@@ -14,13 +14,14 @@ PACKAGE = Path(__file__).parent.parent / "rapid"
 
 BELOW = {"overlay", "detection", "consensus", "protocol"}
 """The packages below the line: sans-IO."""
-PLAIN = {"errors", "settings"}
+PLAIN = {"errors", "records", "settings"}
 """Values that every layer may use."""
 TOLD = {"view", "placement", "token", "standing"}
 """What applications are told, and what follows from it: as pure as the core."""
 ALLOWED = {
     "errors": set[str](),
-    "settings": {"errors"},
+    "records": set[str](),
+    "settings": {"errors", "records"},
     "overlay": PLAIN,
     "detection": PLAIN | {"overlay"},
     "consensus": PLAIN | {"overlay"},
@@ -29,7 +30,7 @@ ALLOWED = {
     "token": PLAIN | {"overlay"},
     "placement": PLAIN | {"overlay"},
     "view": PLAIN | {"overlay", "placement", "token"},
-    "standing": {"view"},
+    "standing": {"records", "view"},
     "telling": PLAIN | BELOW | {"view"},
     "simulation": PLAIN | BELOW | {"view", "telling"},
     "log": set[str](),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -59,7 +58,7 @@ def configures(variable: str) -> bool:
     """Whether an agent takes something from the environment variable of this name."""
     prefix, name = variable.upper()[: len(PREFIX)], variable.upper()[len(PREFIX) :]
     field = name.partition(NESTED)[0].lower()
-    return prefix == PREFIX and (field in Configuration.__dataclass_fields__ or name == "CONFIG")
+    return prefix == PREFIX and (field in Configuration.__annotations__ or name == "CONFIG")
 
 
 def written_in(problem: Exception, arguments: Mapping[str, Any], file: str | None = None) -> str:
@@ -75,6 +74,8 @@ def written_in(problem: Exception, arguments: Mapping[str, Any], file: str | Non
 
 
 def _read(file: str) -> dict[str, Any]:
+    import tomllib  # most agents are configured by arguments
+
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as problem:
@@ -174,7 +175,7 @@ def _explained(invalid: ValidationError, arguments: Mapping[str, Any], file: str
     path = [str(part) for part in first["loc"] if not str(part).endswith("]")]
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
-        there = KINDS if path[0] == "settings" and len(path) > 1 else Configuration.__dataclass_fields__
+        there = KINDS if path[0] == "settings" and len(path) > 1 else Configuration.__annotations__
         problem = f"no such field; there are {', '.join(there)}"
     else:
         problem = first["msg"].removeprefix("Value error, ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from rapid.agent.configuration import BASES, KINDS, Configuration
@@ -212,6 +214,7 @@ def run(args: argparse.Namespace) -> int:
         source = written_in(problem, arguments, args.config)
         return _fail(f"{problem} ({source})" if source else problem, 2)
     _wait_for_a_turn()
+    _load()
     if args.tether and not args.wait:
         _on_a_thread(_outlive_nobody)
     with output:
@@ -236,12 +239,21 @@ def _wait_for_a_turn() -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
+def _load() -> None:
+    """Import what a member takes, before anything waits for it."""
+    import_module("rapid.runtime.membership")
+    if not gc.isenabled():
+        # the entry point has put it off; what is here now stays, and is not looked through again
+        gc.freeze()
+        gc.enable()
+
+
 def given(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of a :class:`Configuration` that the arguments give.
 
     Raises :class:`SettingsError` and :class:`MetadataError` for pairs that are none.
     """
-    fields = {name: value for name, value in vars(args).items() if name in Configuration.__dataclass_fields__}
+    fields = {name: value for name, value in vars(args).items() if name in Configuration.__annotations__}
     if "seeds" in fields:
         fields["seeds"] = tuple(args.seeds)
     if "metadata" in fields:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint, Member
 from rapid.protocol.messages import Message
+from rapid.records import record
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Send:
+    """Send this message, by the transport."""
+
     to: Endpoint
     message: Message
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Reply:
     """Send back the way that a received message came: ``token`` is the transport's ``reply_to``."""
 
@@ -25,7 +27,7 @@ class Reply:
     message: Message
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Installed:
     """A new configuration. ``cut`` is None for the first one of a membership and after a snapshot.
 
@@ -38,7 +40,7 @@ class Installed:
     skipped: int = 0
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Evicted:
     """The cluster goes on without this member from ``version`` on. ``rejoining``: as a new one."""
 
@@ -47,21 +49,21 @@ class Evicted:
     rejoining: bool = False
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Left:
     """The departure is over; ``agreed`` is False when the timeout came first."""
 
     agreed: bool
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class JoinFailed:
     """The deadline passed, or every seed refused for good, also after an eviction. The node is done."""
 
     reason: str
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class JoinDelayed:
     """No cluster has let this process in for ``waited`` seconds; it goes on trying. ``rejoining``: again."""
 
@@ -70,7 +72,7 @@ class JoinDelayed:
     rejoining: bool
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class MergeFailed:
     """The larger cluster at this address has not let this member in, which stays where it is."""
 
@@ -79,7 +81,7 @@ class MergeFailed:
     reason: str
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class QuorumLost:
     """A change cannot be agreed on, or most of the members are silent: this one cannot agree with a majority.
 
@@ -90,14 +92,14 @@ class QuorumLost:
     version: int
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class QuorumRestored:
     """This member agrees with a majority again; ``version`` is that of its configuration now."""
 
     version: int
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class OtherCluster:
     """At this address is a member of another cluster.
 
@@ -110,14 +112,14 @@ class OtherCluster:
     merging: bool
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class RefoundingRefused:
     """Nothing was done about :meth:`Node.force_new_cluster`, for this reason."""
 
     reason: str
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Rejected:
     """A message from a peer was refused and had no effect."""
 
@@ -140,17 +142,19 @@ Event = (
 )
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Notify:
+    """Tell the application, or who stands for it."""
+
     event: Event
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Discover:
     """Look the seeds up anew and answer with :meth:`Node.discovered`; without an answer the old ones stay."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Check:
     """Have the application check this member, and tell the node by its ``checked`` with the same number."""
 

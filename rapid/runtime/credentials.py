@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections import Counter
 from typing import Any
@@ -16,8 +15,6 @@ from rapid.runtime.tls import TLS, Material, Name, covers, load, names_of, stamp
 RELOADED = "certificates reloaded"
 REFUSED = "certificates refused"
 """Also the events in the log: new files are in use, or cannot be and the last good ones stay."""
-
-_UNVERIFIED = re.compile(r"certificate_verify_failed(?:: (?P<why>[^:]+))?", re.IGNORECASE)
 
 
 class Credentials:
@@ -119,32 +116,6 @@ def described(names: frozenset[Name]) -> str:
     shown = sorted(map(str, names))
     more = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
     return ", ".join(shown[:8]) + more or "nobody"
-
-
-def handshake_trouble(details: str, *, secure: bool) -> str | None:
-    """Why a connection came to nothing, when that was for TLS or the lack of it; else None.
-
-    gRPC gives no codes for this, only texts, and for what the other end refused not even those.
-    """
-    text = details.lower()
-    if not secure:
-        closed = "socket closed" in text
-        return "it closed the connection at once; perhaps it speaks only TLS" if closed else None
-    if "wrong_version_number" in text:
-        return "TLS handshake failed: it does not speak TLS"
-    if unverified := _UNVERIFIED.search(details):
-        why = f": {unverified['why'].strip()}" if unverified["why"] else ""
-        return f"TLS handshake failed: its certificate is not valid under this member's ca{why}"
-    if "hostname verification" in text or "peer name" in text:
-        return "TLS handshake failed: its certificate does not name it"
-    if "handshake" in text:
-        return f"TLS handshake failed: {details}"
-    if "socket closed" in text or "reset by peer" in text or "broken pipe" in text:
-        return (
-            "it closed the connection during the TLS handshake; "
-            "perhaps this member's certificate is not valid under its ca"
-        )
-    return None
 
 
 def _for_server(found: Material) -> grpc.ServerCertificateConfiguration:

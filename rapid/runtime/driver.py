@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rapid.errors import StateError
 from rapid.log import log
@@ -26,9 +26,11 @@ from rapid.protocol.outputs import (
 )
 from rapid.runtime.discovery import Discovery, patience
 from rapid.runtime.options import Options
-from rapid.runtime.prober import Checks
 from rapid.runtime.reactor import reactor
 from rapid.runtime.transport import Transport
+
+if TYPE_CHECKING:
+    from rapid.runtime.prober import Checks
 
 
 def promise() -> Future[Any]:
@@ -97,11 +99,11 @@ class Driver:
         self._stopping = asyncio.Event()
         self._error: BaseException | None = None
         self._core: Core | None = None
-        self._checks = (
-            Checks(options.prober, options.settings.probe_timeout, self._checked, self._counts)
-            if options.prober is not None
-            else None
-        )
+        self._checks: Checks | None = None
+        if options.prober is not None:
+            from rapid.runtime.prober import Checks
+
+            self._checks = Checks(options.prober, options.settings.probe_timeout, self._checked, self._counts)
         self._transport: Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._limit: asyncio.TimerHandle | None = None

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import TYPE_CHECKING
 
 from rapid.detection.alert import Alert
 from rapid.detection.judge import MakeJudge
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId
+from rapid.records import record
 from rapid.runtime.discovery import SeedProvider
-from rapid.runtime.prober import Prober
-from rapid.runtime.tls import TLS
 from rapid.settings import Settings
 
+if TYPE_CHECKING:
+    from rapid.runtime.prober import Prober
+    from rapid.runtime.tls import TLS
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@record(frozen=True, slots=True, kw_only=True)
 class Options:
     """See :class:`rapid.Cluster` for what each means."""
 

@@ -8,7 +8,10 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 from rapid.errors import StateError
@@ -161,3 +164,35 @@ def reactor() -> Reactor:
             "gRPC does not survive that: start none before the fork, or processes by spawn or forkserver"
         )
     return found
+
+
+@asynccontextmanager
+async def loaded(module: str) -> AsyncIterator[None]:
+    """Have a module imported on the library's thread, which runs until the block has ended.
+
+    The caller's event loop goes on meanwhile: gRPC and what uses it take up to a quarter of a second.
+    Raises what the import does, and :class:`StateError` as :func:`reactor` and :meth:`Reactor.enter` do.
+    """
+    done: Future[None] = Future()
+    # who waits can go, and the import is not interrupted
+    done.set_running_or_notify_cancel()
+
+    def lost(error: BaseException) -> None:
+        if not done.done():
+            done.set_exception(error)
+
+    def load() -> None:
+        try:
+            import_module(module)
+        except BaseException as error:
+            lost(error)
+        else:
+            done.set_result(None)
+
+    found = reactor()
+    found.enter(lost).call_soon_threadsafe(load)
+    try:
+        await asyncio.wrap_future(done)
+        yield
+    finally:
+        found.leave(lost)

@@ -15,11 +15,10 @@ from rapid.errors import IdentityError, WireError
 from rapid.overlay.member import Endpoint
 from rapid.proto.frames import MESSAGE_LIMIT, FrameReader, FrameWriter, is_taken
 from rapid.proto.pieces import Encoded
-from rapid.runtime.credentials import described, handshake_trouble, presented
 from rapid.runtime.fork_support import grpc
+from rapid.runtime.handshake import handshake_trouble
 from rapid.runtime.patience import Patience
 from rapid.runtime.resolver import explained
-from rapid.runtime.tls import covers, name_of
 
 if TYPE_CHECKING:
     from rapid.runtime.transport import Transport
@@ -223,6 +222,10 @@ class InboundStream(Stream):
                 self.writing.cancel()
 
     def _vouch(self, sender: Endpoint) -> None:
+        # what TLS takes is loaded by those who use it
+        from rapid.runtime.credentials import described, presented
+        from rapid.runtime.tls import covers
+
         names = presented(self._context)
         if not covers(names, sender.host):
             raise IdentityError(f"the certificate names {described(names)} and not the sender, {sender.host}")
@@ -272,6 +275,8 @@ class OutboundStream(Stream):
             self._channel = None
 
     def _vouch(self, sender: Endpoint) -> None:
+        from rapid.runtime.tls import name_of
+
         # its certificate names whom we dialled; gRPC tells no more of it
         if name_of(sender.host) != name_of(self.endpoint.host):
             raise IdentityError(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from rapid.errors import TLSError
+from rapid.records import record
 
 Name = str | IPv4Address | IPv6Address
 """A subject alternative name. An address that is written as a DNS name is no address."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class TLS:
     """Encryption and authentication between members, from PEM files: ``Cluster(..., tls=TLS(...))``.
 
@@ -58,7 +58,7 @@ class TLS:
         load(self)
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@record(frozen=True, slots=True, repr=False, eq=False)
 class Material:
     """The contents of the files at one time, found to fit together."""
 

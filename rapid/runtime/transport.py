@@ -7,6 +7,7 @@ import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rapid.errors import BindError, IdentityError, WireError
 from rapid.log import log
@@ -16,12 +17,14 @@ from rapid.proto.codec import Encoder
 from rapid.proto.frames import FRAME_OVERHEAD, FrameReader, Held, accept_all
 from rapid.protocol.messages import Header, Message
 from rapid.runtime.capacity import Capacity, Openings, capacity
-from rapid.runtime.credentials import Credentials
 from rapid.runtime.fork_support import grpc, warn_at_fork
 from rapid.runtime.resolver import Resolver, is_address, target
 from rapid.runtime.streams import LIGHT, METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream
-from rapid.runtime.tls import TLS
 from rapid.settings import Settings
+
+if TYPE_CHECKING:
+    from rapid.runtime.credentials import Credentials
+    from rapid.runtime.tls import TLS
 
 IDLE = 60.0
 """Seconds without a send after which the stream to a peer is closed."""
@@ -117,6 +120,9 @@ class Transport:
         Raises :class:`BindError`, and :class:`TLSError` when the certificates are no good.
         """
         if self.tls is not None:
+            # it is loaded by those who use it
+            from rapid.runtime.credentials import Credentials
+
             self._credentials = Credentials(self.tls, self.stats)
         await _try_bind(listen)
         warn_at_fork()

@@ -8,7 +8,7 @@ import pytest
 from rapid import TLS, Endpoint
 from rapid.errors import BindError
 from rapid.protocol.messages import Restarted
-from rapid.runtime.credentials import handshake_trouble
+from rapid.runtime.handshake import handshake_trouble
 from tests.runtime.authority import Authority
 from tests.runtime.reactor_loop import on_reactor, until
 from tests.runtime.test_transport import NODE, peer

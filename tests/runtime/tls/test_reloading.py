@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rapid import TLS, Endpoint
-from rapid.runtime import credentials, streams
+from rapid.runtime import credentials
 from rapid.runtime.credentials import REFUSED, RELOADED
 from tests.runtime.authority import Authority, replace
 from tests.runtime.reactor_loop import on_reactor, until
@@ -46,12 +46,13 @@ async def test_a_new_certificate_serves_new_connections(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[frozenset[Any]] = []
+    presented = credentials.presented
 
     def watched(context: grpc.aio.ServicerContext[bytes, bytes]) -> frozenset[Any]:
-        seen.append(names := credentials.presented(context))
+        seen.append(names := presented(context))
         return names
 
-    monkeypatch.setattr(streams, "presented", watched)
+    monkeypatch.setattr(credentials, "presented", watched)
     files = authority.issue("b", ("127.0.0.1", "old.example"))
     async with (
         peer(tls=authority.tls("a", verify_address=True)) as a,
