@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -59,6 +61,185 @@ def test_what_is_logged_goes_to_the_standard_logger(handled: list[logging.LogRec
     assert failed.exc_info is not None
     assert failed.exc_info[0] is ZeroDivisionError
     assert "ZeroDivisionError" in logging.Formatter().format(failed)
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_a_list_reads_as_one_word_and_what_could_be_misread_is_quoted(
+    handled: list[logging.LogRecord],
+) -> None:
+    log = Log()
+    log.warning("an event", some=["a:1", "b:2"], none=[], empty="", text="a b\x1b[0m", missing=None)
+    log.flush()
+    [record] = handled
+    assert record.getMessage() == "an event some=[a:1,b:2] none=[] empty='' text='a b\\x1b[0m' missing=None"
+    assert "\n" not in logging.Formatter("%(levelname)s:%(name)s:%(message)s").format(record)
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_a_record_is_of_the_place_the_thread_and_the_time_of_its_event(
+    handled: list[logging.LogRecord],
+) -> None:
+    before = time.time()
+    log = Log()
+    log.warning("an event")
+    after = time.time()
+    log.flush()
+    [record] = handled
+    assert (record.pathname, record.funcName) == (
+        __file__,
+        "test_a_record_is_of_the_place_the_thread_and_the_time_of_its_event",
+    )
+    assert record.threadName == threading.current_thread().name
+    assert before <= record.created <= after
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_an_applications_record_factory_may_have_attributes_of_the_same_names(
+    handled: list[logging.LogRecord],
+) -> None:
+    plain = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = plain(*args, **kwargs)
+        record.event = record.fields = record.trace = "the application's"
+        return record
+
+    logging.setLogRecordFactory(factory)
+    try:
+        log = Log()
+        log.warning("an event", n=1)
+        assert log.flush()
+    finally:
+        logging.setLogRecordFactory(plain)
+    made: list[Any] = list(handled)
+    assert [(record.event, record.fields, record.trace) for record in made] == [
+        ("an event", {"n": 1}, "the application's")
+    ]
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_the_applications_names_for_levels_lose_nothing() -> None:
+    log = Log()
+    logging.addLevelName(logging.WARNING, "W")
+    try:
+        with capture_logs() as logs:
+            log.warning("an event")
+            log.flush()
+    finally:
+        logging.addLevelName(logging.WARNING, "WARNING")
+    assert [line["event"] for line in logs] == ["an event"]
+
+
+# what nobody would be given costs nothing
+
+
+@contextmanager
+def without_handlers() -> Iterator[None]:
+    """As in a program that has configured nothing: pytest has handlers of its own."""
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, []
+    try:
+        yield
+    finally:
+        root.handlers = before
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_without_a_handler_that_would_take_it_no_thread_is_started() -> None:
+    log = Log()
+    deaf = logging.StreamHandler()
+    deaf.setLevel(logging.CRITICAL)
+    with without_handlers():
+        log.error("an event")
+        assert not log.is_enabled_for(logging.ERROR)
+        LOGGER.addHandler(deaf)
+        try:
+            log.error("an event")
+        finally:
+            LOGGER.removeHandler(deaf)
+    assert log._thread is None
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_a_logger_that_does_not_propagate_has_only_its_own_handlers() -> None:
+    log = Log()
+    assert log.is_enabled_for(logging.ERROR), "pytest's handlers are the root's"
+    LOGGER.propagate = False
+    try:
+        assert not log.is_enabled_for(logging.ERROR)
+    finally:
+        LOGGER.propagate = True
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_monitoring_in_the_place_of_handlers_is_given_what_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sentry-sdk does it, which adds no handler."""
+    seen: list[str] = []
+    original = logging.Logger.callHandlers
+
+    def watched(self: logging.Logger, record: logging.LogRecord) -> None:
+        seen.append(record.getMessage())
+        original(self, record)
+
+    monkeypatch.setattr(logging.Logger, "callHandlers", watched)
+    log = Log()
+    with without_handlers():
+        log.error("an event")
+        log.flush()
+    assert seen == ["an event"]
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_structlogs_own_level_is_asked_before_a_thread_is_started() -> None:
+    out = io.StringIO()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(out),
+    )
+    log = Log()
+    log.info("an event")
+    assert log._thread is None
+    log.warning("trouble")
+    log.flush()
+    assert "trouble" in out.getvalue()
+    assert "an event" not in out.getvalue()
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_structlogs_configuration_is_asked_for_at_its_lowest_level() -> None:
+    asked: list[str] = []
+    log = Log()
+    log.configure, log.lowest = lambda: asked.append("now"), logging.WARNING
+    with capture_logs():
+        log.info("an event")
+        assert asked == []
+        log.warning("trouble")
+        log.flush()
+    assert asked == ["now"]
+
+
+@pytest.mark.usefixtures("unconfigured")
+@pytest.mark.parametrize(
+    "wrapper", [structlog.stdlib.BoundLogger, structlog.stdlib.AsyncBoundLogger, structlog.BoundLogger]
+)
+def test_an_applications_structlog_on_the_standard_logging_is_followed(
+    wrapper: type, handled: list[logging.LogRecord]
+) -> None:
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_logger_name,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(sort_keys=True),
+        ],
+        wrapper_class=wrapper,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    log = Log()
+    log.warning("an event", seconds=2)
+    assert log.flush()
+    assert [record.getMessage() for record in handled] == [
+        '{"event": "an event", "logger": "rapid", "seconds": 2}'
+    ]
 
 
 @pytest.mark.usefixtures("unconfigured")
@@ -216,6 +397,20 @@ def test_nothing_is_printed_by_default_and_structlog_is_not_loaded() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_what_nobody_takes_starts_no_thread_and_the_last_resort_prints_nothing() -> None:
+    """Also where dictConfig has taken the NullHandler away."""
+    done = run(
+        "import logging.config, threading\n"
+        "from rapid.log import log\n"
+        "log.error('an event')\n"
+        "logging.config.dictConfig({'version': 1, 'loggers': {'rapid': {'level': 'DEBUG'}}})\n"
+        "assert not logging.getLogger('rapid').handlers\n"
+        "log.error('an event')\n"
+        "assert threading.active_count() == 1\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_structlog_that_is_loaded_and_not_configured_prints_nothing() -> None:
     done = run("import structlog\nfrom rapid.log import log\nlog.error('an event')\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -223,10 +418,7 @@ def test_structlog_that_is_loaded_and_not_configured_prints_nothing() -> None:
 
 def test_what_was_logged_is_there_when_the_process_has_ended() -> None:
     done = run(
-        "import logging\n"
-        "logging.basicConfig()\n"
-        "from rapid.log import log\n"
-        "log.error('an event', n=1)\n"
+        "import logging\nlogging.basicConfig()\nfrom rapid.log import log\nlog.error('an event', n=1)\n"
     )
     assert (done.returncode, done.stderr) == (0, "ERROR:rapid:an event n=1\n")
 

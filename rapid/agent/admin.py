@@ -98,7 +98,13 @@ class Admin:
         )
 
     async def page(self, request: Request) -> Response:
-        text = (files("rapid.agent") / "page.html").read_text(encoding="utf-8")
+        try:
+            text = (files("rapid.agent") / "page.html").read_text(encoding="utf-8")
+        except OSError as missing:
+            return _failed(
+                500, f"the page cannot be read: {missing}; a program that was built of this package needs "
+                "its files, with PyInstaller by --collect-data rapid",
+            )  # fmt: skip
         return HTMLResponse(
             text, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
         )

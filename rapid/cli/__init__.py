@@ -14,7 +14,24 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, suppress
 from importlib import import_module
 from types import ModuleType
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+if TYPE_CHECKING:
+    # the commands are imported by name: what makes a program of one file looks for statements like this
+    from rapid.cli import (  # noqa: F401 - see above
+        agent,
+        bench,
+        certs,
+        completion,
+        demo,
+        force_new_cluster,
+        leave,
+        members,
+        overlay,
+        simulate,
+        watch,
+        why,
+    )
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """What hinders printing, and is no fault of the command."""
@@ -175,7 +192,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _module(command: str) -> ModuleType:
-    return import_module(f"rapid.cli.{command.replace('-', '_')}")
+    name = f"rapid.cli.{command.replace('-', '_')}"
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name != name:
+            raise
+        sys.exit(
+            f"rapid {command}: the module {name} is not in this program, which was built without it: build "
+            "it with the whole package, with PyInstaller by --collect-all rapid"
+        )
 
 
 def _version() -> str:

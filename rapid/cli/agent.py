@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import os
 import signal
 import sys
@@ -29,6 +30,9 @@ from rapid.log import configured_by
 
 FEWER_THREADS = "-event_engine_client,-event_engine_listener,-event_engine_callback_cq"
 """gRPC's experiments that an agent does without: a message is passed on between fewer threads."""
+
+LOWEST = logging.WARNING
+"""The level that the agent's log begins at: what is below is the reports on standard output."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -179,7 +183,7 @@ def _configure_log() -> None:
         ],
         # where standard error is at that time
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger("warning"),
+        wrapper_class=structlog.make_filtering_bound_logger(LOWEST),
     )
 
 
@@ -198,7 +202,7 @@ def run(args: argparse.Namespace) -> int:
     # standard output is for the views
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_EXPERIMENTS", FEWER_THREADS)
-    configured_by(_configure_log)
+    configured_by(_configure_log, LOWEST)
     counts: Counter[str] = Counter()
     output = Output(json.dumps if args.json else as_text, counts)
     try:

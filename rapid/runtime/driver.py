@@ -257,6 +257,7 @@ class Driver:
         assert self._discovery is not None
         assert self._known_as is not None, "a node looks for seeds once it is bound"
         self._seeds = seeds = await self._discovery.addresses(self._known_as)
+        log.debug("seeds looked up", local=str(self._known_as), seeds=[str(seed) for seed in seeds])
         self._turn(lambda core, now: then(core, seeds, now))
 
     def _turn(self, step: Callable[[Core, float], None]) -> None:

@@ -9,23 +9,21 @@ from random import Random
 from rapid import view as told
 from rapid.detection.judge import Windowed
 from rapid.errors import JoinError, QuorumError, StateError
-from rapid.log import log
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.protocol.node import Node
 from rapid.protocol.outputs import (
     Event,
     Evicted,
     Installed,
-    JoinDelayed,
     JoinFailed,
     Left,
-    MergeFailed,
     RefoundingRefused,
 )
 from rapid.runtime import process_exit
 from rapid.runtime.contained import contained
 from rapid.runtime.driver import Core, Driver, promise
 from rapid.runtime.feed import Feed
+from rapid.runtime.lifecycle import Lifecycle, explained
 from rapid.runtime.options import Options
 from rapid.telling import Telling
 
@@ -38,6 +36,7 @@ class Membership:
         self.exit_timeout = options.settings.exit_timeout
         """Seconds that :meth:`retire` may take."""
         self._telling = Telling()
+        self._lifecycle = Lifecycle()
         self._expected = options.bootstrap_expect
         self._joined: Future[told.View] = promise()
         self._left: Future[bool] = promise()
@@ -56,6 +55,7 @@ class Membership:
                 cluster_name=options.cluster_name,
                 alerted=options.alerted,
             )  # fmt: skip
+            self._lifecycle.listening(me, self._node.node_id)
             return self._node
 
         self._driver = Driver(make, options, self._happened, self._ended)
@@ -120,6 +120,10 @@ class Membership:
         change = self._telling.change(event)
         if change is not None:
             self._feed.publish(change)
+        if isinstance(change, told.ViewChange | told.ViewsSkipped):
+            self._lifecycle.viewed(change)
+        else:
+            self._lifecycle.happened(event, self._driver.troubles())
         match event:
             case Installed():
                 view = self._telling.view
@@ -129,8 +133,7 @@ class Membership:
                 forced = before is not None and before.cluster_id != view.cluster_id
                 if forced and self._forced is not None and not self._forced.done():
                     self._forced.set_result(view)
-            case JoinFailed(reason) if before is not None:
-                log.error("the member could not join again and is closed", reason=self._explained(reason))
+            case JoinFailed() if before is not None:
                 self._end()
             case JoinFailed(reason):
                 if not self._joined.done():
@@ -138,16 +141,6 @@ class Membership:
                 if not self._left.done():
                     # there is nothing to leave
                     self._left.set_result(True)
-            case JoinDelayed(waited, reason, rejoining):
-                log.warning(
-                    "joining takes long",
-                    seconds=round(waited, 1), reason=self._explained(reason), rejoining=rejoining,
-                )  # fmt: skip
-            case MergeFailed(endpoint, cluster_id, reason):
-                log.warning(
-                    "a larger cluster has not let this member in, which stays in its own",
-                    endpoint=str(endpoint), cluster_id=str(cluster_id), reason=reason,
-                )  # fmt: skip
             case Left(agreed):
                 if not self._left.done():
                     self._left.set_result(agreed)
@@ -170,6 +163,7 @@ class Membership:
 
     def _ended(self, error: BaseException | None) -> None:
         process_exit.unregister(self)
+        self._lifecycle.ended(error)
         self._feed.close(error)
         for future in (self._joined, self._left, self._forced):
             if future is not None and not future.done():
@@ -180,5 +174,4 @@ class Membership:
                 future.set_exception(ending)
 
     def _explained(self, reason: str) -> str:
-        """The node's reason, and what is known of each seed."""
-        return "; ".join([reason, *self._driver.troubles()])
+        return explained(reason, self._driver.troubles())

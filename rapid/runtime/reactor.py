@@ -16,6 +16,7 @@ from typing import Any
 
 from rapid.errors import StateError
 from rapid.log import log
+from rapid.runtime.foreign_logs import relayed
 
 _REST = 1.0
 """Seconds that ended calls have to come to rest before the thread ends."""
@@ -87,15 +88,19 @@ class Reactor:
         try:
             if previous is not None:
                 previous.join()
-            while not self._stopped:
-                try:
-                    self._loop.run_forever()
-                except (SystemExit, KeyboardInterrupt):
-                    # these pass through a loop; what else was due is run when it goes on
-                    log.exception(EXIT_CONTAINED)
-            self._stopped = False
+            with relayed():
+                self._run_loop()
         except BaseException as error:
             self._fail(error)
+
+    def _run_loop(self) -> None:
+        while not self._stopped:
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # these pass through a loop; what else was due is run when it goes on
+                log.exception(EXIT_CONTAINED)
+        self._stopped = False
 
     def _fail(self, error: BaseException) -> None:
         """The loop cannot go on: the next member that starts has a new one."""

@@ -17,7 +17,7 @@ from rapid.proto.codec import Encoder
 from rapid.proto.frames import FRAME_OVERHEAD, FrameReader, Held, accept_all
 from rapid.protocol.messages import Header, Message
 from rapid.runtime.capacity import Capacity, Openings, capacity
-from rapid.runtime.fork_support import grpc, warn_at_fork
+from rapid.runtime.fork_support import grpc, require_usable, warn_at_fork
 from rapid.runtime.resolver import Resolver, is_address, target
 from rapid.runtime.streams import LIGHT, METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream
 from rapid.settings import Settings
@@ -119,6 +119,7 @@ class Transport:
 
         Raises :class:`BindError`, and :class:`TLSError` when the certificates are no good.
         """
+        require_usable()
         if self.tls is not None:
             # it is loaded by those who use it
             from rapid.runtime.credentials import Credentials
@@ -309,6 +310,7 @@ class Transport:
         self._failures[endpoint] = asyncio.get_running_loop().time(), reason
         if len(self._failures) > FAILURES_LIMIT:
             del self._failures[next(iter(self._failures))]
+        log.debug("a stream to a peer failed", peer=str(endpoint), refused=refused, reason=reason)
         if not self._closed:
             self._failed(endpoint, refused)
 

@@ -9,6 +9,7 @@ context has put there.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -38,6 +39,12 @@ async def a_cluster_to_join(bench: Bench) -> None:
             raise Enough
 
     bench.names["rebalance"] = rebalance
+
+
+async def a_log_of_its_own(bench: Bench) -> None:
+    """The logger ``rapid`` has its handlers back at the end."""
+    logger = logging.getLogger("rapid")
+    bench.stack.callback(setattr, logger, "handlers", list(logger.handlers))
 
 
 async def certificates(bench: Bench) -> None:

@@ -124,7 +124,8 @@ async def test_one_that_shall_not_rejoin_ends(fleet: Fleet) -> None:
     await stop_until_evicted(fleet, agents, victim)
     await until(fleet, lambda: victim.ended)
     assert victim.status == 1
-    assert victim.last_words[-1] == "rapid agent: the cluster went on without this member"
+    # the log is written by a thread of its own, before or after that
+    assert "rapid agent: the cluster went on without this member" in victim.last_words
     assert [report["rejoining"] for report in victim.events("evicted")] == [False]
     assert victim.reports[-1]["event"] == "evicted"
     assert [agent.size for agent in others] == [3, 3, 3]

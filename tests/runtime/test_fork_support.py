@@ -86,6 +86,62 @@ def test_children_end_well_where_the_application_has_imported_grpc_with_the_vari
     assert done.stdout == "0\n2 2 {0: 245}\n", done.stderr
 
 
+USED = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+import {first}, {second}
+from rapid import Settings, StateError, blocking
+S = Settings.local()
+
+def work():
+    with blocking.Cluster("127.0.0.1:0", settings=S) as a:
+        with blocking.Cluster("127.0.0.1:0", seeds=[a.endpoint], settings=S) as b:
+            return a.wait_for(2, timeout=20).size
+
+def child():
+    if (pid := os.fork()) == 0:
+        try:
+            print(work())
+        except StateError as error:
+            print(error)
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+child()
+{use}
+child()
+"""
+USES = [
+    "channel = grpc.insecure_channel('127.0.0.1:1')",
+    "server = grpc.server(ThreadPoolExecutor(1)); server.add_insecure_port('127.0.0.1:0'); server.start()",
+]
+
+
+def used(first: str, second: str, use: str) -> list[str]:
+    clean = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    program = USED.format(first=first, second=second, use=use)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False, env=clean)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the names of threads")
+@pytest.mark.parametrize("use", USES)
+def test_a_child_forked_while_the_application_uses_grpc_is_told_what_to_do(use: str) -> None:
+    """It would hang, or be ended by gRPC."""
+    before, after = used("rapid.runtime.membership", "grpc", use)
+    assert before == "2", "a fork after the import alone does no harm"
+    assert "while gRPC was in use there" in after
+    assert "open channels and servers after the fork" in after
+
+
+def test_a_child_forked_once_the_application_has_closed_its_channel_may_have_a_member() -> None:
+    use = USES[0] + "; channel.close(); del channel; import gc; gc.collect()"
+    assert used("rapid.runtime.membership", "grpc", use) == ["2", "2"]
+
+
 RISKY = """
 import os
 from unittest import mock
@@ -100,6 +156,7 @@ with capture_logs() as logs, rapid.blocking.Cluster("127.0.0.1:0", settings=rapi
             os._exit(0)
         os.waitpid(pid, 0)
     log.flush()
+logs = [line for line in logs if line["log_level"] == "warning"]
 print([line["event"] for line in logs])
 print(*[line["remedy"] for line in logs])
 """
