@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rapid.overlay.member import Endpoint
+from rapid.overlay.member import ClusterId, Endpoint
 from rapid.protocol.node import Node
 from rapid.protocol.outputs import Event, Evicted
 from rapid.settings import Settings
@@ -16,8 +16,8 @@ from rapid.simulation.world import ANY, World
 class Mistaken(RandomWorld):
     """A minority is cut off and forced, meets the majority again, and then mostly has a fault of its own.
 
-    Nobody of the majority may be evicted, and in the end it is in a view with a quorum, its own or one of the
-    forced cluster. Where everybody lives and all links are healthy there is one cluster.
+    Nobody may be evicted from the majority's own cluster, and in the end the majority is in a view with a quorum,
+    its own or one of the forced cluster. Where everybody lives and all links are healthy there is one cluster.
     """
 
     def prepare(self, make_node: Callable[..., Node], canary: bool) -> None:
@@ -31,11 +31,15 @@ class Mistaken(RandomWorld):
         self.minority, self.majority = shuffled[:minority], shuffled[minority:]
         world.set_seeds(ANY, rng.sample(members, rng.randint(1, 3)) if len(members) >= 3 else members[:1])
         self.fault = rng.choice(list(MISTAKEN))
+        self.own: ClusterId | None = None
         world.subscribe(self._told)
 
     def course(self) -> None:
         rng, world = self.rng, self.world
         self.form()
+        formed = world.view_of(self.majority[0])
+        assert formed is not None, "all agree on a view"
+        self.own = formed.cluster_id
         world.partition([self.minority, self.majority])
         # before or after the majority has agreed on going on alone, which it has to be able to in the end
         world.run(rng.choice((8.0, 15.0, 30.0, 60.0)))
@@ -66,18 +70,20 @@ class Mistaken(RandomWorld):
         return self.world.lives_of(member)[-1].node.joining_id is not None
 
     def problem(self) -> str | None:
-        """Whether the majority is not in one view with a quorum of living members."""
-        views = {self.world.lives_of(member)[-1].membership for member in self.majority}
+        """Whether the majority is not in one view with a quorum of living members.
+
+        Who went over and was cut off from the forced cluster, which went on without it, is outside until it heals.
+        """
+        lives = [self.world.lives_of(member)[-1] for member in self.majority]
+        views = [life.membership for life in lives if not life.between]
         digests = {view.digest if view is not None else None for view in views}
-        view = next(iter(views))
-        if len(digests) > 1 or view is None:
+        if len(digests) != 1 or (view := views[0]) is None:
             return f"the majority holds {len(digests)} views"
-        if 2 * len(self.majority) <= view.size:
-            return f"the majority is {len(self.majority)} of {view.size}"
-        return None
+        return f"the majority is {len(views)} of {view.size}" if 2 * len(views) <= view.size else None
 
     def _told(self, endpoint: Endpoint, event: Event) -> None:
-        if isinstance(event, Evicted) and endpoint in self.majority:
+        own = self.own
+        if isinstance(event, Evicted) and endpoint in self.majority and own in (None, event.cluster_id):
             self.world.violated("mistake", f"{endpoint} is evicted, though it was in a majority that is well")
 
     def crash(self) -> None:
