@@ -297,8 +297,9 @@ class Cluster:
         """Go on, as a new cluster, with those members that this one reaches; returns its first view.
 
         For an operator, when the majority is gone for good: never do it while the others may live on
-        elsewhere, since there would be two clusters until the two sides reach each other again; the
-        others are evicted then, and join the new one. It asks for four ``settings.probe_timeout``. The
+        elsewhere, since there would be two clusters until the two sides reach each other again. The
+        others go over to the new one then, each once that has let it in; those with ``rejoin=False`` are
+        evicted. It asks for four ``settings.probe_timeout``. The
         version goes on, the cluster id is new. A member that was evicted goes on alone, and others that
         wait as it does join it.
 

@@ -186,8 +186,9 @@ class QuorumRestored:
 class OtherCluster:
     """At this address, which is a seed's or a member's, runs a member of another cluster.
 
-    Told once for each, and once more when this member goes there. ``merging``: that one is the larger and has
-    let this member in, which leaves its own; :class:`ViewsSkipped` is next and tells its first view there.
+    Told once for each, and once more when this member goes there. ``merging``: that one is larger, or was
+    forced in place of its own, and has let this member in, which goes there; :class:`ViewsSkipped` is
+    next and tells its first view there.
     """
 
     endpoint: Endpoint

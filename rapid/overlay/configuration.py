@@ -182,14 +182,20 @@ class Configuration:
             del by_endpoint[removal.endpoint]
         for member in cut.joined:
             by_endpoint[member.endpoint] = member
-        rings = []
-        removed_keys = [(ring_keys(removal.endpoint, self.k), removal.endpoint) for removal in cut.removed]
-        joined_keys = [(ring_keys(member.endpoint, self.k), member.endpoint) for member in cut.joined]
-        for number, ring in enumerate(self.rings):
-            removed = [(keys[number], endpoint) for keys, endpoint in removed_keys]
-            joined = [(keys[number], endpoint) for keys, endpoint in joined_keys]
-            rings.append(ring.changed(removed, joined))
-        return Configuration(self.cluster_id, self.version + 1, tuple(rings), by_endpoint)
+        removed = _on_each_ring([removal.endpoint for removal in cut.removed], self.k)
+        joined = _on_each_ring([member.endpoint for member in cut.joined], self.k)
+        rings = tuple(
+            ring.changed(fewer, more) for ring, fewer, more in zip(self.rings, removed, joined, strict=True)
+        )
+        return Configuration(self.cluster_id, self.version + 1, rings, by_endpoint)
 
     def __repr__(self) -> str:
         return f"Configuration({self.cluster_id}, version={self.version}, size={self.size})"
+
+
+def _on_each_ring(endpoints: list[Endpoint], k: int) -> list[list[tuple[int, Endpoint]]]:
+    """For each ring the keys of these endpoints, with them."""
+    if not endpoints:
+        return [[] for _ in range(k)]
+    columns = zip(*(ring_keys(endpoint, k) for endpoint in endpoints), strict=True)
+    return [list(zip(keys, endpoints, strict=True)) for keys in columns]

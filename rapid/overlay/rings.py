@@ -14,6 +14,8 @@ from rapid.overlay.member import Endpoint
 
 BACKWARD_LIMIT = 32
 """Members up to which :func:`backward_ring` looks. Beyond it the chance that it finds any is below 1e-12."""
+FEW = 4
+"""A change of more than one in so many members is quicker with all of them sorted anew."""
 _HALF = 1 << 63
 _MASK = (1 << 64) - 1
 
@@ -82,8 +84,11 @@ class Ring:
     def changed(self, removed: Sequence[tuple[int, Endpoint]], added: Sequence[tuple[int, Endpoint]]) -> Ring:
         """The ring without ``removed``, all of them on it, and with ``added``: (key, endpoint) pairs.
 
-        An endpoint in both stays. What lies between two changes is copied as one piece.
+        An endpoint in both stays. Of many changes all is sorted anew; else what lies between two of them is
+        copied as one piece.
         """
+        if FEW * (len(removed) + len(added)) > len(self.keys):
+            return self._sorted_anew(removed, added)
         keys: array[int] = array("q")
         endpoints: list[Endpoint] = []
         copied = 0
@@ -102,6 +107,17 @@ class Ring:
         keys += self.keys[copied:]
         endpoints += self.endpoints[copied:]
         return Ring(keys, endpoints)
+
+    def _sorted_anew(
+        self, removed: Sequence[tuple[int, Endpoint]], added: Sequence[tuple[int, Endpoint]]
+    ) -> Ring:
+        gone = {endpoint for _, endpoint in removed}
+        kept = [at for at, endpoint in enumerate(self.endpoints) if endpoint not in gone]
+        keys = [self.keys[at] for at in kept]
+        keys += [key for key, _ in added]
+        endpoints = [self.endpoints[at] for at in kept]
+        endpoints += [endpoint for _, endpoint in added]
+        return _ring_of(keys, endpoints)
 
 
 def rings_of(endpoints: Iterable[Endpoint], k: int) -> tuple[Ring, ...]:
@@ -163,10 +179,20 @@ def rings_in_steps(endpoints: Iterable[Endpoint], k: int) -> Generator[None, Non
         yield
         places = sorted(range(len(given)), key=column.__getitem__)
         yield
-        ring = Ring(array("q", [column[at] for at in places]), ordered := [given[at] for at in places])
-        _settle_ties(ring.keys, ordered)
-        rings.append(ring)
+        rings.append(_ring_at(places, column, given))
     return tuple(rings)
+
+
+def _ring_of(keys: Sequence[int], endpoints: Sequence[Endpoint]) -> Ring:
+    """The ring of these endpoints, whose keys are in the same order."""
+    return _ring_at(sorted(range(len(keys)), key=keys.__getitem__), keys, endpoints)
+
+
+def _ring_at(places: Sequence[int], keys: Sequence[int], endpoints: Sequence[Endpoint]) -> Ring:
+    """The ring on which those at these places follow each other, in the order of their keys."""
+    ring = Ring(array("q", [keys[at] for at in places]), ordered := [endpoints[at] for at in places])
+    _settle_ties(ring.keys, ordered)
+    return ring
 
 
 def _settle_ties(keys: array[int], endpoints: list[Endpoint]) -> None:

@@ -166,6 +166,16 @@ class Admission:
         self._begin_waiting(now)
         return taken
 
+    def forget(self, endpoint: Endpoint, node_id: bytes, now: float) -> bool | None:
+        """This process wants in no longer; whether it was reached, and so stays; None if it is not here."""
+        joiner = self._joiners.get(endpoint)
+        if joiner is None or joiner.member.node_id != node_id:
+            return None
+        if not joiner.reached:
+            self._drop(joiner)
+            self._begin_waiting(now)
+        return joiner.reached
+
     def look_again(self) -> None:
         """Call back with all that were reached: the epoch that they asked for may be there now."""
         for joiner in list(self._joiners.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
+from random import Random
 
 from rapid.overlay.member import Endpoint
 from rapid.settings import Settings
@@ -14,6 +15,23 @@ FIT = 0.75
 
 The judge bears failures of nearly 40 %: this must bear fewer.
 """
+
+
+WAYS_BACK = 8
+"""Members of the last view that an evicted process asks besides its seeds."""
+
+
+def ways_back(
+    me: Endpoint, seeds: Sequence[Endpoint], known: Sequence[Endpoint], removed_with: Sequence[Endpoint],
+    rng: Random,
+) -> list[Endpoint]:  # fmt: skip
+    """Whom an evicted process asks: the seeds, some of the last view, and some that were removed with it."""
+    ways = list(seeds)
+    in_view = frozenset(known)
+    for group in (known, [endpoint for endpoint in removed_with if endpoint not in in_view]):
+        others = [endpoint for endpoint in group if endpoint != me and endpoint not in ways]
+        ways += rng.sample(others, min(len(others), WAYS_BACK))
+    return ways
 
 
 class Convalescence:

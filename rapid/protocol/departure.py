@@ -11,19 +11,29 @@ from rapid.protocol.outbox import Outbox
 from rapid.settings import Settings
 
 
+def announce(me: Endpoint, node_id: NodeId, configuration: Configuration, outbox: Outbox) -> None:
+    """Tell the observers there that this process goes; what they do not hear they find out."""
+    leaving = Leaving(me, node_id, configuration.cluster_id, configuration.version)
+    for observer in dict.fromkeys(configuration.observers(me)):
+        if observer != me:
+            outbox.send(observer, leaving)
+
+
 class Departure:
-    """One member's way out. ``due`` is the end of its patience.
+    """One member's way out. ``due`` is the end of its patience, by default ``settings.leave_timeout``.
 
     Who decides its own departure stays until it sees another member know of it, for a while: the
     decision could be lost with the only process that knows it.
     """
 
-    def __init__(self, me: Endpoint, settings: Settings, outbox: Outbox, now: float) -> None:
+    def __init__(
+        self, me: Endpoint, settings: Settings, outbox: Outbox, now: float, patience: float | None = None
+    ) -> None:
         self._me = me
         self._settings = settings
         self._outbox = outbox
         self._agreed_at: int | None = None
-        self.due = now + settings.leave_timeout
+        self.due = now + (settings.leave_timeout if patience is None else patience)
 
     @property
     def agreed(self) -> bool:
@@ -31,9 +41,7 @@ class Departure:
 
     def announce(self, mine: Configuration, node_id: NodeId) -> None:
         """Ask the observers of this configuration."""
-        leaving = Leaving(self._me, node_id, mine.cluster_id, mine.version)
-        for observer in dict.fromkeys(mine.observers(self._me)):
-            self._outbox.send(observer, leaving)
+        announce(self._me, node_id, mine, self._outbox)
 
     def decided(self, without_me: Configuration, now: float) -> None:
         """The configuration without this member is known here."""

@@ -8,6 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from rapid.overlay.member import ClusterId, Endpoint, Member
+from rapid.protocol.foreign import names_differ
 from rapid.protocol.founding import Founding
 from rapid.protocol.messages import (
     PROTOCOL_VERSION,
@@ -15,6 +16,7 @@ from rapid.protocol.messages import (
     ConfigurationRequest,
     JoinReply,
     JoinRequest,
+    Leaving,
     ObserveRequest,
     Restarted,
     Standing,
@@ -29,6 +31,8 @@ NAMED = 256
 """Members that a seed or a member has named, who may answer."""
 HEARD_OF = 3
 """Members of a cluster that probed this address, asked besides the seeds."""
+OBSERVED = 3
+"""For so many attempts a joiner waits for its observers before it asks again."""
 MEMORY = 10
 """For so many attempts nobody founds anything after a cluster was heard of."""
 
@@ -53,7 +57,7 @@ class Joining:
     Between rounds it backs off, and has the seeds looked up anew. ``found`` is called when this
     process shall found the cluster itself, ``failed`` with the reason at the deadline, ``renew``
     for a new node id: one that may have been let in and removed unnoticed is never used again.
-    ``due`` is the next time to :meth:`wake`.
+    ``due`` is the next time to :meth:`wake`. Who gives up calls :meth:`withdraw`.
     """
 
     def __init__(
@@ -109,6 +113,12 @@ class Joining:
         self._known: tuple[ClusterId, int] | None = None
         """The version whose observers were asked, under the present node id."""
         self._observed_until = -inf
+        self._observers: dict[Endpoint, None] = {}
+        """Those of that version that were asked to let this process in, the sponsor among them."""
+        self._fetched_until = -inf
+        """Until then an answer to a request for the view may be on its way to a process that has given up."""
+        self._withdrawn_until: float | None = None
+        """How long a process that has given up may be let in all the same."""
         self._sponsor: Endpoint | None = None
         """Who passes the request to the observers on."""
         self._blind: dict[Endpoint, str] = {}
@@ -131,11 +141,32 @@ class Joining:
 
     def may_be_admitted(self, now: float) -> bool:
         """Whether observers are at work on letting this process in."""
+        if self._withdrawn_until is not None:
+            return now < self._withdrawn_until
         return self._admitted is not None or now < self._observed_until
+
+    def withdraw(self, now: float, *, waits: bool = True) -> bool:
+        """Give up, and tell those that were asked; whether this process may be let in all the same.
+
+        It may be where some have reported it already, or the word that it was let in was lost. So those
+        that were asked are told again and again while it ``waits``, for as long as observers have for one
+        try, and answer when it is in.
+        """
+        self._founds = self._founder = False
+        self._founding = None
+        if self._known is None:
+            self.due = inf
+            return False
+        self._withdrawn_until = now + (OBSERVED * self._settings.join_attempt if waits else 0.0)
+        self._tell_departure(now)
+        return True
 
     def wake(self, now: float) -> None:
         """Make the next try, or give up."""
         if now < self.due:
+            return
+        if self._withdrawn_until is not None:
+            self._tell_departure(now)
             return
         if now >= self._deadline:
             self._give_up(self.reason)
@@ -163,6 +194,8 @@ class Joining:
 
     def unreachable(self, endpoint: Endpoint, now: float) -> None:
         """The connection to this address failed."""
+        if self._withdrawn_until is not None:
+            return
         for attempt, (seed, _) in list(self._asked.items()):
             if seed == endpoint:
                 del self._asked[attempt]
@@ -201,6 +234,8 @@ class Joining:
         """
         if cluster_id is None or not size or sender in self._seeds or sender in self._heard_of:
             return
+        if self._withdrawn_until is not None:
+            return
         if self._cluster_id not in (None, cluster_id):
             return
         self._cluster_until = now + MEMORY * self._settings.join_attempt
@@ -226,6 +261,9 @@ class Joining:
 
     def replied(self, reply: JoinReply, now: float) -> None:
         """A seed or an observer answered."""
+        if self._withdrawn_until is not None:
+            self._replied_to_departure(reply, now)
+            return
         asked = self._asked.pop(reply.attempt, None)
         if asked is None and not self.expects(reply.sender):
             self._outbox.reject("reply nobody asked for", reply.sender)
@@ -279,12 +317,13 @@ class Joining:
                     return
             self._go_on(now)
 
-    def foreign(self, sender: Endpoint, attempt: int, detail: str, now: float) -> None:
+    def foreign(self, reply: JoinReply, now: float) -> None:
         """A seed belongs to a cluster of another name: it counts as not there, unless all do."""
-        asked = self._asked.pop(attempt, None)
+        asked = self._asked.pop(reply.attempt, None)
         if asked is None:
             return
-        self._trouble = f"{sender} refused: {detail}"
+        detail = names_differ(self._outbox.cluster_name, reply.cluster_name)
+        self._trouble = f"{reply.sender} refused: {detail}"
         self._refusals[asked[0]] = None
         waits = self._founder or self._founding is not None
         if not waits and self._seeds and all(seed in self._refusals for seed in self._seeds):
@@ -294,11 +333,41 @@ class Joining:
 
     def admitted(self, admitted: Admitted, now: float) -> None:
         """Let in; the snapshot is on its way from another observer, or has to be fetched."""
-        if self._admitted is None:
+        if self._admitted is None and now >= self._fetched_until:
             self._admitted = admitted
-            self._until(now + self._settings.join_attempt / 2, now)
+            pause = self._settings.join_attempt / 2 if self._withdrawn_until is None else 0.0
+            self._until(now + pause, now)
 
     # -- inside
+
+    def _tell_departure(self, now: float) -> None:
+        """Tell those that were asked that this process goes; once it was let in, fetch that view first."""
+        assert self._known is not None, "it has asked somebody"
+        assert self._withdrawn_until is not None, "it has given up"
+        if self._admitted is not None:
+            self._fetch(self._admitted)
+            self._admitted = None
+            self._fetched_until = now + self._settings.join_attempt / 2
+        else:
+            leaving = Leaving(self._member.endpoint, self._member.node_id, *self._known)
+            for member in self._observers:
+                self._outbox.send(member, leaving)
+        over = now >= self._withdrawn_until
+        self.due = inf if over else min(now + self._settings.join_attempt / 2, self._withdrawn_until)
+
+    def _replied_to_departure(self, reply: JoinReply, now: float) -> None:
+        """An observer has not reported this process, and will not; or the next view came without it."""
+        assert self._known is not None, "it has asked somebody"
+        cluster_id, version = self._known
+        if reply.cluster_id != cluster_id or not self.expects(reply.sender):
+            return
+        if reply.standing is Standing.UNREACHABLE:
+            for observer in reply.observers:
+                self._observers.pop(observer, None)
+        elif reply.standing is Standing.WELCOME and reply.version > version:
+            self._observers.clear()
+        if not self._observers and self._admitted is None and now >= self._fetched_until:
+            self._withdrawn_until = self.due = now
 
     def _name(self, *members: Endpoint) -> None:
         for member in members:
@@ -324,6 +393,7 @@ class Joining:
             self._blind.clear()
             self._pause = self._settings.join_retry
         self._asked.clear()
+        self._observers = dict.fromkeys((reply.sender, *reply.observers))
         held = f": an earlier process at {self._member.endpoint} is still a member" if reply.holders else ""
         lost = f" ({reply.sender}: {reply.detail})" if reply.detail else ""
         self._trouble = f"cluster {cluster_id} did not agree on letting this member in{held}{lost}"
@@ -333,7 +403,7 @@ class Joining:
         for observer in (reply.sender,) if first_try else dict.fromkeys(reply.observers):
             self._outbox.send(observer, request)
         # an earlier process at this address has to go first, and the word of it may be lost
-        patience = self._settings.join_attempt * (1 if reply.holders else 3)
+        patience = self._settings.join_attempt * (1 if reply.holders else OBSERVED)
         self._observed_until = now + patience
         self._until(self._observed_until, now)
 

@@ -15,8 +15,8 @@ REPLACED_LIMIT = 64
 class Lineage:
     """Cluster ids that an operator's force has replaced, bounded; the latest are kept.
 
-    A process that was told to join one of these joins the cluster that continues it, and nobody leaves its
-    own cluster for one of these.
+    A process that was told to join one of these joins the cluster that continues it. Nobody leaves its own
+    cluster for one of these, unless its own has lost its quorum.
     """
 
     def __init__(self) -> None:
@@ -37,6 +37,19 @@ class Lineage:
         """Go over from the cluster ``mine`` to the one that replaces it and continues ``ids``."""
         self._remember((*self.ids, mine))
         self.enter(ids)
+
+    def go_over(self, mine: ClusterId, theirs: ClusterId, ids: tuple[ClusterId, ...]) -> bool:
+        """Go over from the cluster ``mine`` to another one that continues ``ids``; whether they are related.
+
+        That may be one that ``mine`` has replaced.
+        """
+        yields = self.yields_to(mine, theirs, ids)
+        if yields:
+            self.follow(mine, ids)
+        else:
+            self.enter(ids)
+            self._replaced.pop(theirs, None)
+        return yields is not None
 
     def replaced(self, cluster_id: ClusterId) -> bool:
         """Whether this cluster is known to have been replaced."""

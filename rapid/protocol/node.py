@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from random import Random
 
@@ -17,16 +18,16 @@ from rapid.errors import StateError
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId, checked_cluster_name
-from rapid.protocol import acceptance
+from rapid.protocol import acceptance, foreign
 from rapid.protocol.acceptance import Acquaintances, Situation
 from rapid.protocol.catch_up import CatchUp
-from rapid.protocol.convalescence import Convalescence
-from rapid.protocol.departure import Departure
+from rapid.protocol.convalescence import Convalescence, ways_back
+from rapid.protocol.departure import Departure, announce
 from rapid.protocol.epoch import Epoch
 from rapid.protocol.founding_alone import FoundingAlone
 from rapid.protocol.joining import Joining, Trusted
 from rapid.protocol.lineage import Lineage
-from rapid.protocol.merging import Merging
+from rapid.protocol.merging import Merging, passed_on_to, right_to_go, ways_into
 from rapid.protocol.messages import (
     Admitted,
     ConfigurationRequest,
@@ -67,12 +68,11 @@ from rapid.protocol.outputs import (
 )
 from rapid.protocol.outreach import Outreach, Sighting
 from rapid.protocol.reception import Reception
-from rapid.protocol.refounding import LeftBehind, Notices, Refounding
+from rapid.protocol.refounding import Refounding, contradiction
+from rapid.protocol.succession import Succession
 from rapid.protocol.waiting import Waiting
 from rapid.settings import Settings, require_consistent
 
-WAYS_BACK = 8
-"""Members of the last view that an evicted process asks besides its seeds."""
 LASTING = 100
 """A stay of so many pauses makes the next pause after an eviction short again."""
 LONGEST = 60
@@ -136,7 +136,7 @@ class Node:
         self._joining: Joining | None = None
         self._convalescence: Convalescence | None = None
         self._merging: Merging | None = None
-        """An attempt to get into a larger cluster: beside the epoch, which it leaves alone."""
+        """An attempt to get into another cluster: beside the epoch, which it leaves alone."""
         self._waiting: Waiting | None = None
         self._alone: FoundingAlone | None = None
         self._removed_with: Sequence[Endpoint] = ()
@@ -145,10 +145,8 @@ class Node:
         self._refounding: Refounding | None = None
         self._acquaintances = Acquaintances()
         self._lineage = Lineage()
-        self._replaced_version = 0
-        """Of the cluster that the present one replaced, when that was; 0 where it is not known."""
-        self._left_behind = LeftBehind(settings, rng)
-        self._notices = Notices(settings)
+        self._succession = Succession(me, settings, rng, self._lineage)
+        self._left_behind = self._succession.left_behind
         self._done = False
         self._quorum_lost = False
         self._backoff = settings.join_retry
@@ -232,8 +230,13 @@ class Node:
         self._now = now
         if self._done or self._departure is not None:
             return
-        joining, self._merging = self._joining, None  # nobody who leaves gets into another cluster
-        if joining is not None and joining.may_be_admitted(now):
+        if self._merging is not None and self._merging.arrival is not None:
+            self._go_over(self._merging)
+        joining, merging = self._joining, self._merging
+        if merging is not None:  # nobody who leaves gets into another cluster
+            self._merging = None
+            merging.joining.withdraw(now, waits=False)
+        if joining is not None and joining.withdraw(now):
             self._departure = Departure(self._me, self.settings, self._outbox, now)
         elif self.configuration is None or self._epoch is None or self.configuration.size == 1:
             self._finish(Left(agreed=True))
@@ -297,7 +300,7 @@ class Node:
             case Restarted():
                 self._monitor.hurry(message.sender, now)
             case Leaving():
-                self._on_leaving(message)
+                self._on_leaving(message, reply_to)
             case ConfigurationRequest():
                 if self.configuration is None:
                     self._outbox.reject("request for another cluster", message.sender)
@@ -314,26 +317,15 @@ class Node:
     def _on_foreign(self, message: Named, token: Hashable | None) -> None:
         """Something of a process whose cluster has another name: it learns that, and nothing else."""
         self._outbox.reject("another cluster name", message.sender)
-        match message:
-            case Probe():
-                ack = ProbeAck(self._me, self.node_id, message.sequence, None, 0, 0)
-                self._outbox.answer(token, message.sender, ack)
-            case ProbeAck():
-                # whoever is at this address now, it is no member of this cluster
-                self._monitor.answered(message.sender, ANYONE, message.sequence, self._now)
-            case JoinRequest():
+        if isinstance(message, ProbeAck):
+            # whoever is at this address now, it is no member of this cluster
+            self._monitor.answered(message.sender, ANYONE, message.sequence, self._now)
+        elif isinstance(message, JoinReply) and self._joining is not None:
+            self._joining.foreign(message, self._now)
+        elif (word := foreign.answer(message, self._me, self.node_id, self._outbox.cluster_name)) is not None:
+            if isinstance(message, JoinRequest):
                 self.stats["joins refused"] += 1
-                detail = _other_name(message.cluster_name, self._outbox.cluster_name)
-                refusal = JoinReply(
-                    self._me, Standing.INCOMPATIBLE, None, 0, (), detail, self.node_id, message.attempt
-                )
-                self._outbox.answer(token, message.sender, refusal)
-            case JoinReply():
-                if self._joining is not None:
-                    detail = _other_name(self._outbox.cluster_name, message.cluster_name)
-                    self._joining.foreign(message.sender, message.attempt, detail, self._now)
-            case ObserveRequest():
-                pass
+            self._outbox.answer(token, message.sender, word)
 
     def refusal(self, header: Header) -> str | None:
         """Why a message with this header is not taken now, or None. Changes nothing.
@@ -370,7 +362,10 @@ class Node:
         self._now = now
         if (due := self.deadline()) is not None:
             self._lag.called(due, now)
-        if (joining := self._any_joining) is not None:
+        if (merging := self._merging) is not None:
+            if merging.wake(now):
+                self._go_over(merging)
+        elif (joining := self._joining) is not None:
             if self._departure is None or joining.may_be_admitted(now):
                 joining.wake(now)
             else:
@@ -404,8 +399,8 @@ class Node:
             due = other
         if self._epoch is not None:
             due = min(due, self._epoch.due, self._epoch.review_due)
-        if (joining := self._any_joining) is not None:
-            due = min(due, joining.due)
+        if (attempt := self._merging or self._joining) is not None:
+            due = min(due, attempt.due)
         if self._convalescence is not None:
             due = min(due, self._convalescence.due)
         if self._departure is not None:
@@ -464,7 +459,13 @@ class Node:
         self._install(Configuration.of(cluster_id, 1, [self.member], self.settings.k), None)
 
     def _join_failed(self, reason: str) -> None:
-        self._finish(JoinFailed(reason))
+        """Give up joining; whoever may be let in all the same waits for that, to leave then."""
+        self._waiting = None
+        if self._joining is None or not self._joining.withdraw(self._now):
+            self._finish(JoinFailed(reason))
+        else:
+            self._departure = Departure(self._me, self.settings, self._outbox, self._now)
+            self._outbox.notify(JoinFailed(reason, leaving=True))
 
     def _finish(self, event: Event) -> None:
         self._done = True
@@ -512,12 +513,7 @@ class Node:
     def _ways_in(self) -> list[Endpoint]:
         """The seeds, some who were in the last view, and some who were removed with this process."""
         known = self.configuration.endpoints if self.configuration is not None else ()
-        gone = [endpoint for endpoint in self._removed_with if endpoint not in known]
-        ways = list(self._outreach.seeds)
-        for group in (known, gone):
-            others = [endpoint for endpoint in group if endpoint != self._me and endpoint not in ways]
-            ways += self._rng.sample(others, min(len(others), WAYS_BACK))
-        return ways
+        return ways_back(self._me, self._outreach.seeds, known, self._removed_with, self._rng)
 
     def _still_waiting(self, waiting: Waiting) -> None:
         """It takes long to get into a cluster: give up, or say why."""
@@ -564,7 +560,7 @@ class Node:
         for way in alone.ways:  # another process may have been told the same at this moment
             self._probe_anyone(way)
 
-    # -- going over to a larger cluster
+    # -- going over to another cluster
 
     @property
     def _any_joining(self) -> Joining | None:
@@ -592,44 +588,58 @@ class Node:
         replaced = self._lineage.replaced(theirs.cluster_id)
         go = self._outreach.met(peer, theirs, self._sighting(epoch), self._now, replaced=replaced)
         if go and self._merging is None and self._departure is None:
-            self.stats["merges begun"] += 1
-            self._merging = Merging(
-                self.member, peer, theirs, self.settings, self._rng, self._outbox, self._now
-            )
-            self._merging.joining.wake(self._now)
+            self._set_out([peer], theirs)
+
+    def _set_out(self, ways_in: Sequence[Endpoint], target: Sighting, path: Sequence[ClusterId] = ()) -> None:
+        """Try to get into another cluster, and stay a full member of this one meanwhile."""
+        self.stats["merges begun"] += 1
+        self._merging = Merging(
+            self.member, ways_in, target, self.settings, self._rng, self._outbox, self._now, tuple(path)
+        )
+        self._merging.wake(self._now)
+
+    def _set_out_back(self, peer: Endpoint, theirs: Sighting) -> bool:
+        """Try to get back into a cluster that this one has replaced, where only that one has a quorum."""
+        lost = self._quorum_lost and not theirs.quorum_lost
+        if not (lost and self._rejoin and self._lineage.replaced(theirs.cluster_id)):
+            return False
+        if self._merging is not None:
+            self._merging.heard(peer, theirs, self._now)
+        elif self._departure is None and self._outreach.may_try(theirs.cluster_id, self._now):
+            self._set_out([peer], theirs)
+        return True
 
     def _end_failed_merge(self, merging: Merging, reason: str) -> None:
         """The other cluster has not let this member in: it stays where it is."""
         self._merging = None
+        merging.joining.withdraw(self._now, waits=False)
         self.stats["merges failed"] += 1
         self._outreach.failed(merging.way_in, merging.target, self._now)
         self._outbox.notify(MergeFailed(merging.way_in, merging.cluster_id, reason))
 
-    def _go_over(self, merging: Merging, theirs: Configuration, formerly: tuple[ClusterId, ...]) -> None:
-        """The other cluster has let this process in: leave this one, if that is still right."""
-        epoch = self._epoch
-        assert epoch is not None, "only a member goes over"
-        mine, there = epoch.configuration, merging.arrived(theirs)
-        replaced = self._lineage.replaced(theirs.cluster_id)
-        if replaced or not self._outreach.goes_to(there, self._sighting(epoch)):
-            self._announce(theirs, merging.member.node_id)
-            self._end_failed_merge(merging, "it is not the larger one any more")
+    def _let_in(self, merging: Merging, snapshot: Snapshot, epoch: Epoch) -> None:
+        """The other cluster has let this process in: go there, if that is still right."""
+        theirs, mine = snapshot.configuration, self._sighting(epoch)
+        if not right_to_go(self._lineage, self._outreach, mine, merging.arrived(theirs), snapshot.formerly):
+            announce(self._me, merging.member.node_id, theirs, self._outbox)
+            self._end_failed_merge(merging, "it is not the one to go to any more")
             return
+        merging.arrive(snapshot)
+        if merging.take_leave(epoch.configuration, self._quorum_lost, self._now):
+            self._go_over(merging)
+
+    def _go_over(self, merging: Merging) -> None:
+        """Leave this cluster for the one that has let this process in."""
+        old, arrival = self.configuration, merging.arrival
+        assert old is not None, "only a member goes over"
+        assert arrival is not None, "it was let in"
         self.stats["merges"] += 1
-        self._announce(mine, self.node_id)
-        self._outreach.left(mine.cluster_id, self._now)
+        self._outreach.left(old.cluster_id, self._now)
         self._stop()
         self.member, self._joining = merging.member, merging.joining
-        self._outreach.tell(merging.way_in, there, merging=True)
-        self._lineage.enter(formerly)
-        self._install(theirs, None)
-
-    def _announce(self, configuration: Configuration, node_id: NodeId) -> None:
-        """Tell the observers there that this process goes; what they do not hear they find out."""
-        leaving = Leaving(self._me, node_id, configuration.cluster_id, configuration.version)
-        for observer in dict.fromkeys(configuration.observers(self._me)):
-            if observer != self._me:
-                self._send(observer, leaving)
+        self._outreach.tell(merging.way_in, merging.arrived(arrival.configuration), merging=True)
+        self._succession.went_over(old, arrival, self._now)
+        self._install(arrival.configuration, None)
 
     # -- the epoch
 
@@ -719,6 +729,8 @@ class Node:
                 self._finish(Left(agreed=True))
                 return
             self._departure.announce(configuration, self.node_id)
+        if (merging := self._merging) is not None and merging.arrival is not None:
+            merging.take_leave(configuration, self._quorum_lost, self._now)
         early, self._early = self._early, deque(maxlen=EARLY)
         for request, token in early:
             self._on_observe_request(request, token)
@@ -733,6 +745,9 @@ class Node:
         if self._departure is not None:
             self._stop()
             self._departure.decided(without_me, self._now)
+            return
+        if (merging := self._merging) is not None and merging.arrival is not None:
+            self._go_over(merging)
             return
         evicted = Evicted(without_me.cluster_id, without_me.version, self._rejoin)
         if not self._rejoin:
@@ -803,7 +818,7 @@ class Node:
         mine = self.configuration
         elsewhere = bool(ack.size) and mine is not None and ack.cluster_id != mine.cluster_id
         # who has not followed into this cluster yet is told again, and counts as silent until it has
-        if not elsewhere or not self._outdated(ack.sender, ack.cluster_id, ack.size):
+        if not elsewhere or not self._succession.outdated(ack.sender, ack.cluster_id, ack.size, mine):
             # who is a member of another cluster is none of this one, whatever its id
             process = ANYONE if elsewhere else ack.node_id
             self._monitor.answered(ack.sender, process, ack.sequence, self._now)
@@ -830,10 +845,11 @@ class Node:
         if mine is None or cluster_id is None:
             return False
         if cluster_id != mine.cluster_id:
-            if self._outdated(peer, cluster_id, theirs.size):
-                self._announce_to(peer, cluster_id, token)
+            sighting = Sighting(cluster_id, theirs.size, theirs.failing, theirs.quorum_lost)
+            if self._succession.outdated(peer, cluster_id, theirs.size, mine):
+                if not self._set_out_back(peer, sighting):
+                    self._announce_to(peer, cluster_id, token)
             elif self._epoch is not None and (peer not in self._left_behind or peer in self._outreach.seeds):
-                sighting = Sighting(cluster_id, theirs.size, theirs.failing, theirs.quorum_lost)
                 self._meet(peer, sighting, self._epoch)
             return False
         if theirs.size:
@@ -921,8 +937,9 @@ class Node:
             else:
                 self._lineage.enter(message.formerly)
                 self._install(theirs, None)
-        elif self._merging is not None and self._merging.lets_in(theirs):
-            self._go_over(self._merging, theirs, message.formerly)
+        elif (merging := self._merging) is not None and merging.lets_in(theirs):
+            if self._epoch is not None and merging.arrival is None:
+                self._let_in(merging, message, self._epoch)
         elif mine is not None and theirs.cluster_id == mine.cluster_id and theirs.version > mine.version:
             self.stats["snapshots installed"] += 1
             self._install(theirs, None)
@@ -954,7 +971,8 @@ class Node:
         joining = self._joining_in(reply.cluster_id)
         if joining is None:
             return
-        if reply.cluster_id is not None and self._lineage.replaced(reply.cluster_id):
+        back = self._merging is not None and self._merging.cluster_id == reply.cluster_id
+        if reply.cluster_id is not None and self._lineage.replaced(reply.cluster_id) and not back:
             # its members do not know yet that it was: who joins it would be evicted with them
             self.stats["welcomes of replaced clusters"] += 1
             self._announce_to(reply.sender, reply.cluster_id)
@@ -963,18 +981,22 @@ class Node:
 
     # -- leaving
 
-    def _on_leaving(self, leaving: Leaving) -> None:
+    def _on_leaving(self, leaving: Leaving, token: Hashable | None) -> None:
         epoch = self._epoch
         assert epoch is not None, "others are refused"
         mine = epoch.configuration
         member = mine.member(leaving.sender)
-        assert member is not None, "others are refused"
-        if member.node_id != leaving.node_id:
+        if member is None:
+            self._reception.withdrawn(leaving, token, self._now)
+        elif member.node_id != leaving.node_id:
             self._outbox.reject("departure of an earlier process", leaving.sender)
         else:
             rings = ring_bits(mine.observers(leaving.sender), self._me)
             if rings:
                 epoch.alert(member, Status.LEAVING, rings, self._now)
+            if leaving.version < mine.version:  # a joiner that has given up may not know that it was let in
+                admitted = Admitted(self._me, mine.cluster_id, mine.version)
+                self._outbox.answer(token, leaving.sender, admitted)
 
     # -- an operator's word
 
@@ -992,14 +1014,8 @@ class Node:
         if (refusal := refounding.refusal()) is not None:
             self._refuse_refounding(refounding, refusal)
             return
-        old, successor = (
-            refounding.configuration, refounding.outcome(ClusterId(self._rng.randbytes(ClusterId.SIZE)))
-        )  # fmt: skip
-        formerly = self._lineage.ids
-        self._lineage.extend(old.cluster_id)
-        self._replaced_version = old.version
-        self._left_behind.begin(self._me, old, successor, self._now, urgent=True)
-        word = Refounded(self._me, old.cluster_id, old.version, successor, formerly)
+        successor = refounding.outcome(ClusterId(self._rng.randbytes(ClusterId.SIZE)))
+        word = self._succession.forced(refounding.configuration, successor, self._now)
         for endpoint in successor.endpoints:
             if endpoint != self._me:
                 self._send(endpoint, word)
@@ -1031,37 +1047,18 @@ class Node:
             self.stats["clusters forced anew"] += 1
             self._refounding = Refounding(self.member, founded, self.settings, self._now, asked_for=False)
 
-    def _outdated(self, peer: Endpoint, cluster_id: ClusterId | None, size: int) -> bool:
-        """Whether a peer is a member of a cluster that this one has replaced, or may have."""
-        mine = self.configuration
-        if mine is None or cluster_id in (None, mine.cluster_id) or not size or not self._lineage.ids:
-            return False
-        assert cluster_id is not None, "it was compared"
-        if self._lineage.replaced(cluster_id) or self._notices.may_be_related(cluster_id):
-            return True
-        self._left_behind.give_up(peer)
-        return False
-
     def _announce_to(self, peer: Endpoint, cluster_id: ClusterId, token: Hashable | None = None) -> None:
-        """Tell a member of another cluster that it was replaced by this one, or who its competitor is.
-
-        No stranger has this process connect to anywhere: it is told by the way that it came, or not at all.
-        """
-        mine = self.configuration
-        if mine is None or not self._lineage.ids or not (token is not None or self._is_known(peer)):
-            return
-        if not self._notices.due(peer, self._now):
-            return
-        if not self._lineage.replaced(cluster_id):
-            self._notices.introduced(cluster_id)
-        *formerly, replaced = self._lineage.ids
-        word = Refounded(self._me, replaced, self._replaced_version, mine, tuple(formerly))
-        self._outbox.answer(token, peer, word)
+        """Tell a member of another cluster that it was replaced by this one, or who its competitor is."""
+        if token is None and not self._is_known(peer):
+            return  # no stranger has this process connect to anywhere
+        word = self._succession.word_for(peer, cluster_id, self.configuration, self._now)
+        if word is not None:
+            self._outbox.answer(token, peer, word)
 
     def _on_refounded(self, word: Refounded) -> None:
         """Go over to the cluster that replaces this one, whatever was agreed on here in the meantime.
 
-        Who is a member there is one at once; who is not was evicted, and joins it as a new process.
+        Who is a member there is one at once. Who is not tries to get in, and stays where it is until it is.
         """
         mine, theirs = self.configuration, word.configuration
         assert mine is not None, "others are refused"
@@ -1075,30 +1072,32 @@ class Node:
         elif not yields:
             self._lineage.prevailed(theirs.cluster_id)
             self._announce_to(word.sender, theirs.cluster_id)
-        elif (problem := _contradiction(word, mine)) is not None:
+        elif (problem := contradiction(word, mine)) is not None:
             self._outbox.reject(problem, word.sender)
+        elif self.member not in theirs.members and self._rejoin:
+            self._follow_word(word, mine)
         else:
-            self._lineage.follow(mine.cluster_id, ids)
-            self._replaced_version = word.version
-            self._left_behind.begin(self._me, mine, theirs, self._now, urgent=False)
+            self._succession.followed(mine, word, self._now)
             self._install(theirs, None)
 
+    def _follow_word(self, word: Refounded, mine: Configuration) -> None:
+        """Try to get into the cluster that replaces this one, and have the others of this one try as well.
 
-def _other_name(joiner: str, cluster: str) -> str:
-    return f"its cluster name is {joiner!r}, this cluster's is {cluster!r}"
-
-
-def _contradiction(word: Refounded, mine: Configuration) -> str | None:
-    """Why this cannot have come of what an operator did, or None."""
-    theirs = word.configuration
-    if theirs.version <= word.version:
-        return "refounding that goes back"
-    if theirs.version > mine.version + acceptance.VERSIONS_AHEAD:
-        return "implausible version"
-    first = theirs.version == word.version + 1
-    if first and (word.cluster_id, word.version) == (mine.cluster_id, mine.version):
-        # those who answered, and nobody else
-        for member in theirs.members:
-            if (known := mine.member(member.endpoint)) is None or known.node_id != member.node_id:
-                return "refounding with strangers"
-    return None
+        If they came to know of it one by one, those who are there already could lack a quorum for long.
+        """
+        theirs, formerly = word.configuration, (*word.formerly, word.cluster_id)
+        path, merging = (*formerly, theirs.cluster_id), self._merging
+        if merging is not None and merging.arrival is None and self._epoch is not None:
+            if merging.lets_in(theirs):
+                self._let_in(merging, Snapshot(word.sender, theirs, formerly), self._epoch)
+                return
+            if merging.gives_way_to(path):
+                self._end_failed_merge(merging, "an operator has replaced it, too")
+        busy = self._merging is not None or self._departure is not None
+        if busy or not self._outreach.may_try(theirs.cluster_id, self._now):
+            return
+        for endpoint in passed_on_to(word, mine):
+            if endpoint != self._me:
+                self._send(endpoint, replace(word, sender=self._me))
+        target = Sighting(theirs.cluster_id, theirs.size, 0, quorum_lost=False)
+        self._set_out(ways_into(word, self._rng), target, path)

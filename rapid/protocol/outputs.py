@@ -58,9 +58,13 @@ class Left:
 
 @record(slots=True)
 class JoinFailed:
-    """The deadline passed, or every seed refused for good, also after an eviction. The node is done."""
+    """The deadline passed, or every seed refused for good, also after an eviction. The node is done.
+
+    ``leaving``: not yet, since a cluster may let it in all the same. It leaves then; :class:`Left` follows.
+    """
 
     reason: str
+    leaving: bool = False
 
 
 @record(slots=True)
@@ -74,7 +78,7 @@ class JoinDelayed:
 
 @record(slots=True)
 class MergeFailed:
-    """The larger cluster at this address has not let this member in, which stays where it is."""
+    """The other cluster at this address has not let this member in, which stays where it is."""
 
     endpoint: Endpoint
     cluster_id: ClusterId

@@ -119,7 +119,7 @@ class Outreach:
         """
         if not theirs.size:
             return False  # it was evicted from that, and is on its way somewhere itself
-        if not replaced and self.goes_to(theirs, mine) and now >= self._waits_until(theirs.cluster_id):
+        if not replaced and self.goes_to(theirs, mine) and self.may_try(theirs.cluster_id, now):
             return True
         if theirs.cluster_id not in self._told:
             self.tell(peer, theirs, merging=False)
@@ -150,9 +150,10 @@ class Outreach:
         self._outbox.stats["other clusters met"] += 1
         self._outbox.notify(OtherCluster(peer, theirs.cluster_id, theirs.size, merging))
 
-    def _waits_until(self, cluster_id: ClusterId) -> float:
+    def may_try(self, cluster_id: ClusterId, now: float) -> bool:
+        """Whether the pause after the last try to get into that cluster, or after leaving it, is over."""
         tried = self._tried.get(cluster_id)
-        return tried.until if tried is not None else -inf
+        return tried is None or now >= tried.until
 
     def _put_off(self, cluster_id: ClusterId, now: float) -> _Tried:
         tried = self._tried.pop(cluster_id, None) or _Tried()

@@ -19,6 +19,7 @@ from rapid.protocol.messages import (
     Admitted,
     JoinReply,
     JoinRequest,
+    Leaving,
     ObserveRequest,
     Snapshot,
     Standing,
@@ -68,6 +69,8 @@ class Reception:
         self._now = 0.0
         self._kept = deque[ObserveRequest](maxlen=KEPT)
         """Of sponsors that may be members by the version that they name: looked at then."""
+        self._gone: dict[Endpoint, NodeId] = {}
+        """Joiners that have given up, but may be let in by this epoch all the same."""
         self._admission = Admission(settings, probe, self._reached, self._unreachable, check)
         self._sponsorship = Sponsorship()
 
@@ -110,6 +113,12 @@ class Reception:
         for guest in guests:
             self._tell(guest.member, guest.token, before, after, observed=False)
         self._admission.look_again()
+        gone, self._gone = self._gone, {}
+        for endpoint, node_id in gone.items():
+            member = after.member(endpoint)
+            rings = ring_bits(after.observers(endpoint), self._me) if member is not None else 0
+            if member is not None and member.node_id == node_id and rings:
+                epoch.alert(member, Status.LEAVING, rings, now)
         kept, self._kept = self._kept, deque(maxlen=KEPT)
         for request in kept:
             self.on_observe_request(request, None, now)
@@ -141,6 +150,7 @@ class Reception:
         """No member any longer: joiners find others."""
         self._epoch = None
         self._kept.clear()
+        self._gone.clear()
         self._admission.take(inf, self._now)
         self._sponsorship.take(inf)
 
@@ -236,6 +246,23 @@ class Reception:
         """Others let this joiner in, which has not asked here: see for ourselves."""
         assert self._epoch is not None, "an unstable joiner is an epoch's"
         self._admit(joiner, self._epoch.configuration.version, None, now)
+
+    def withdrawn(self, leaving: Leaving, token: Hashable | None, now: float) -> None:
+        """A joiner has given up. Where nobody has reported it yet it is not reported from here, and told so.
+
+        Else it is to be let in, since other changes would wait for it otherwise, and then to leave.
+        """
+        assert self._epoch is not None, "others are refused"
+        endpoint, node_id = leaving.sender, leaving.node_id
+        reported = self._admission.forget(endpoint, node_id, now)
+        if reported or self._epoch.detector.expects(endpoint):
+            if len(self._gone) < KEPT:
+                self._gone[endpoint] = node_id
+            return
+        if reported is None and self._sponsorship.guest(endpoint, node_id) is None:
+            self._outbox.reject("departure of a non-member", endpoint)
+        else:
+            self._refuse(token, endpoint, Standing.UNREACHABLE, "it has given up", observers=(self._me,))
 
     def unreached(self, word: Unreached, now: float) -> None:
         """An observer's answer for a joiner that came by this member."""

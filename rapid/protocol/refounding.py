@@ -8,6 +8,8 @@ from random import Random
 from rapid.consensus.quorum import classic_quorum
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
+from rapid.protocol.acceptance import VERSIONS_AHEAD
+from rapid.protocol.messages import Refounded
 from rapid.settings import Settings
 
 WINDOW = 4.0
@@ -32,6 +34,22 @@ UNKNOWN_LIMIT = 16
 """Such clusters that are remembered."""
 NOTICES_LIMIT = 1024
 """Peers of which it is remembered when they were last told."""
+
+
+def contradiction(word: Refounded, mine: Configuration) -> str | None:
+    """Why this cannot have come of what an operator did, or None."""
+    theirs = word.configuration
+    if theirs.version <= word.version:
+        return "refounding that goes back"
+    if theirs.version > mine.version + VERSIONS_AHEAD:
+        return "implausible version"
+    first = theirs.version == word.version + 1
+    if first and (word.cluster_id, word.version) == (mine.cluster_id, mine.version):
+        # those who answered, and nobody else
+        for member in theirs.members:
+            if (known := mine.member(member.endpoint)) is None or known.node_id != member.node_id:
+                return "refounding with strangers"
+    return None
 
 
 class Refounding:

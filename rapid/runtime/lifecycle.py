@@ -129,7 +129,7 @@ class Lifecycle:
                 )  # fmt: skip
             case MergeFailed(endpoint, cluster_id, reason):
                 log.warning(
-                    "a larger cluster has not let this member in, which stays in its own",
+                    "another cluster has not let this member in, which stays in its own",
                     local=self._local, endpoint=str(endpoint), cluster_id=str(cluster_id), reason=reason,
                 )  # fmt: skip
 

@@ -37,6 +37,8 @@ class Membership:
         """Seconds that :meth:`retire` may take."""
         self._telling = Telling()
         self._lifecycle = Lifecycle()
+        self._failed = False
+        """It could not join. A cluster that lets it in all the same is left, and nobody is told of it."""
         self._expected = options.bootstrap_expect
         self._joined: Future[told.View] = promise()
         self._left: Future[bool] = promise()
@@ -116,6 +118,10 @@ class Membership:
     # on the driver's thread
 
     def _happened(self, event: Event) -> None:
+        if self._failed:
+            if isinstance(event, Left):
+                self._end()
+            return
         before = self._telling.view
         change = self._telling.change(event)
         if change is not None:
@@ -133,12 +139,15 @@ class Membership:
                 forced = before is not None and before.cluster_id != view.cluster_id
                 if forced and self._forced is not None and not self._forced.done():
                     self._forced.set_result(view)
-            case JoinFailed() if before is not None:
-                self._end()
-            case JoinFailed(reason):
+            case JoinFailed(reason, leaving):
+                self._failed = True
                 if not self._joined.done():
                     self._joined.set_exception(JoinError(self._explained(reason)))
-                if not self._left.done():
+                if leaving:
+                    self._driver.stop(self.exit_timeout)
+                elif before is not None:
+                    self._end()
+                elif not self._left.done():
                     # there is nothing to leave
                     self._left.set_result(True)
             case Left(agreed):

@@ -296,7 +296,7 @@ class Course:
                 life.quorum_lost = isinstance(event, QuorumLost)
             if isinstance(event, Evicted | OtherCluster):
                 self._identify(life)
-            if isinstance(event, Left | JoinFailed) or (isinstance(event, Evicted) and not event.rejoining):
+            if _ends(event):
                 life.done = True
                 life.ended_by = event
                 if not isinstance(event, Evicted):
@@ -472,3 +472,16 @@ class Course:
             if service != life.service:
                 problem = f"{life} of service {life.service} is in a view with {member.endpoint} of {service}"
                 self.violated("one service", problem)
+
+
+def _ends(event: Event) -> bool:
+    """Whether the protocol is over for a process whose application is told this."""
+    match event:
+        case Left():
+            return True
+        case JoinFailed(leaving=leaving):
+            return not leaving
+        case Evicted(rejoining=rejoining):
+            return not rejoining
+        case _:
+            return False

@@ -12,6 +12,7 @@ from rapid.simulation.forcing import BESIDE_FORCING, FORCING, Forcing
 from rapid.simulation.intruder import INTRUDER, Intruder
 from rapid.simulation.left_behind import LEFT_BEHIND, LeftBehind
 from rapid.simulation.merging import MERGING, Merging
+from rapid.simulation.mistaken import MISTAKEN, Mistaken
 from rapid.simulation.one_faulty import BESIDE_ONE_FAULTY, ONE_FAULTY, OldFaults, OneFaulty
 from rapid.simulation.outcome import Outcome
 from rapid.simulation.random_world import RandomWorld
@@ -21,12 +22,13 @@ from rapid.simulation.swarm import FAULTS, PATHS, Reduced, Swarm
 TURNS: dict[int, type[RandomWorld]] = {
     2: OneFaulty, 4: OneFaulty, 14: OneFaulty, 24: OneFaulty, 34: OneFaulty, 36: OldFaults,
     7: Merging, 17: Merging, 27: Merging, 9: Forcing, 19: Forcing, 29: Forcing,
-    5: Reduced, 25: Reduced, 12: LeftBehind, 32: LeftBehind, 37: Recycled, 39: Intruder,
+    5: Reduced, 25: Reduced, 12: LeftBehind, 32: LeftBehind, 33: Mistaken, 37: Recycled,
+    39: Intruder,
 }  # fmt: skip
 """Of each forty seeds, those whose worlds are not simply a :class:`Swarm`."""
 OCCURRENCES = (
     *FAULTS, "stays down", *ONE_FAULTY, *BESIDE_ONE_FAULTY, *MERGING, *FORCING, *BESIDE_FORCING, *LEFT_BEHIND,
-    *RECYCLED, *INTRUDER,
+    *RECYCLED, *INTRUDER, *MISTAKEN,
 )  # fmt: skip
 """All faults of all kinds of worlds, by name."""
 

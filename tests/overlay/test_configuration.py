@@ -16,7 +16,7 @@ from rapid.overlay import rings as rings_module
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, Removal
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
-from rapid.overlay.rings import backward_ring, ring_keys, rings_of
+from rapid.overlay.rings import Ring, backward_ring, ring_keys, rings_of
 
 CLUSTER = ClusterId(b"c" * 16)
 K = 10
@@ -290,6 +290,40 @@ def test_a_ring_is_not_changed_by_its_successors() -> None:
     ring.changed([], [(ring_keys(member(9).endpoint, 1)[0], member(9).endpoint)])
     assert ring.keys == keys
     assert ring.endpoints == endpoints
+
+
+@pytest.mark.parametrize("few", [0, 1 << 62], ids=["copied between the changes", "sorted anew"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_a_ring_is_the_same_whichever_way_it_is_changed(few: int, data: st.DataObject) -> None:
+    ports = st.sets(st.integers(1, 200), max_size=60)
+    old, coming = (data.draw(ports) for _ in range(2))
+    going = data.draw(st.sets(st.sampled_from(sorted(old)))) if old else set()
+    coming = {port for port in coming if port not in old or port in going}
+    before = of([member(port) for port in old], k=3)
+    removals = [Removal(member(port).endpoint, member(port).node_id) for port in going]
+    cut = Cut.of(removals, [member(port) for port in coming])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rings_module, "FEW", few)
+        after = before.apply(cut)
+    assert_same(after, of([member(port) for port in (old - going) | coming], version=2, k=3))
+
+
+def test_a_crowd_costs_one_sort_of_each_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its members are not put in their places one by one, which held up the loop of who lets them in."""
+    placed: list[Endpoint] = []
+    real = Ring.place
+
+    def place(ring: Ring, key: int, endpoint: Endpoint) -> int:
+        placed.append(endpoint)
+        return real(ring, key, endpoint)
+
+    monkeypatch.setattr(Ring, "place", place)
+    alone = of([member(0)])
+    crowded = alone.apply(Cut.of((), [member(number) for number in range(1, 2000)]))
+    assert not placed
+    assert crowded.apply(Cut.of((), [member(2000)])).size == 2001
+    assert len(placed) == K
 
 
 def test_duties_are_spread_evenly() -> None:

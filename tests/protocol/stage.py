@@ -54,7 +54,10 @@ class Stage(Net):
     def settle(self, node: Node) -> None:
         super().settle(node)
         endpoint = node.member.endpoint
-        done = any(isinstance(event, Left | JoinFailed) for event in self.events[endpoint])
+        done = any(
+            isinstance(event, Left) or (isinstance(event, JoinFailed) and not event.leaving)
+            for event in self.events[endpoint]
+        )
         if done and self.nodes.get(endpoint) is node:
             self.crash(node)
 

@@ -265,7 +265,7 @@ async def test_a_merge_that_fails_is_logged_and_the_member_stays_ready() -> None
         here = f"127.0.0.1:{free_port()}"
         known, provide = lone(here, *other)
         one = await member(stack, here, provide, settings=CURIOUS, merge=True)
-        what = "a larger cluster has not let this member in, which stays in its own"
+        what = "another cluster has not let this member in, which stays in its own"
         with capture_logs() as logs:
             known.append(one)
             await until(lambda: any(log["event"] == what for log in logs))

@@ -6,13 +6,15 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
 import rapid
-from rapid import Cluster, JoinError, Settings, blocking
+from rapid import Cluster, JoinError, Settings, StateError, blocking
+from rapid.protocol.messages import Admitted, Decided, Facts, Message, Snapshot
+from rapid.protocol.node import Node
 from rapid.view import ViewChange
 
 from .reactor_loop import until
@@ -328,6 +330,74 @@ async def test_a_start_that_waits_for_more_than_come_leaves_what_it_had_entered(
     with pytest.raises(JoinError, match="2 of the 3"):
         await cluster.start()
     await until(lambda: gone(others) == [True])
+
+
+SLOW = Settings.local(
+    probe_interval=5.0, probe_retry=4.0, join_quiet=0.5, batch_quiet=0.5, batch_limit=1.0
+)  # fmt: skip
+"""It lets nobody in sooner than half a second after it was asked, and finds out nothing by itself."""
+HASTY = Settings.local(join_timeout=0.2, join_attempt=0.2, exit_timeout=20.0)
+
+
+@asynccontextmanager
+async def slow_founder(told: list[rapid.Change]) -> AsyncIterator[Cluster]:
+    async with Cluster(ANY, settings=SLOW) as cluster:
+        cluster.subscribe(told.append)
+        await until(lambda: told)
+        yield cluster
+
+
+async def start_in_vain(seed: rapid.Endpoint) -> None:
+    with pytest.raises(JoinError):
+        await Cluster(ANY, seeds=[seed], settings=HASTY).start()
+
+
+def start_in_vain_blocking(seed: rapid.Endpoint) -> None:
+    with pytest.raises(JoinError):
+        blocking.Cluster(ANY, seeds=[seed], settings=HASTY).start()
+
+
+@pytest.mark.parametrize("joiners", [1, 6])
+async def test_a_start_whose_deadline_falls_into_its_admission_leaves_no_dead_member(joiners: int) -> None:
+    told: list[rapid.Change] = []
+    async with slow_founder(told) as cluster:
+        await asyncio.gather(*(start_in_vain(cluster.endpoint) for _ in range(joiners)))
+        await until(lambda: gone(told) == [True] * joiners)
+        assert cluster.view.size == 1
+
+
+async def test_a_blocking_start_whose_deadline_falls_into_its_admission_leaves_no_dead_member() -> None:
+    told: list[rapid.Change] = []
+    async with slow_founder(told) as cluster:
+        await asyncio.to_thread(start_in_vain_blocking, cluster.endpoint)
+        await until(lambda: gone(told) == [True])
+
+
+async def test_a_start_that_was_let_in_without_learning_of_it_leaves(
+    others: list[rapid.Change], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Node.receive
+
+    def receive(node: Node, message: Message, now: float, reply_to: Hashable | None = None) -> None:
+        answer = isinstance(message, Admitted | Snapshot | Decided | Facts)
+        if not (answer and node._joining is not None and node._joining._withdrawn_until is None):
+            real(node, message, now, reply_to)
+
+    monkeypatch.setattr(Node, "receive", receive)
+    with pytest.raises(JoinError):
+        await joining(others, settings=HASTY).start()
+    await until(lambda: gone(others) == [True])
+
+
+async def test_nobody_is_told_of_the_view_that_a_failed_start_was_let_in_to() -> None:
+    told: list[rapid.Change] = []
+    async with slow_founder(told) as cluster:
+        late = Cluster(ANY, seeds=[cluster.endpoint], settings=HASTY)
+        with pytest.raises(JoinError):
+            await late.start()
+        with pytest.raises(StateError):
+            _ = late.view
+        await until(lambda: gone(told) == [True])
 
 
 @pytest.mark.parametrize("after", [0.0, 0.01, 0.03, 0.06, 0.1, 0.2])

@@ -361,7 +361,7 @@ def any_followers_make_a_founder(plant: pytest.MonkeyPatch) -> None:
 def late_leave_evicts_the_next(plant: pytest.MonkeyPatch) -> None:
     """A departure is an address, not a process."""
 
-    def on_leaving(node: Node, leaving: Leaving) -> None:
+    def on_leaving(node: Node, leaving: Leaving, token: object) -> None:
         mine, epoch = node.configuration, node._epoch
         member = mine.member(leaving.sender) if mine is not None else None
         if mine is not None and epoch is not None and member is not None:

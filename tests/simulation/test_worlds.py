@@ -14,6 +14,7 @@ from rapid.simulation.forcing import Forcing
 from rapid.simulation.intruder import Intruder
 from rapid.simulation.left_behind import LeftBehind
 from rapid.simulation.merging import Merging
+from rapid.simulation.mistaken import Mistaken
 from rapid.simulation.one_faulty import OldFaults, OneFaulty
 from rapid.simulation.random_world import RandomWorld
 from rapid.simulation.recycled import Recycled
@@ -23,12 +24,13 @@ from rapid.simulation.worlds import TURNS, kind_of, run_seed
 from . import world_mutants as mutants
 from .mutants import Mutant
 
-KINDS = [OneFaulty, OldFaults, Merging, Forcing, LeftBehind, Recycled, Intruder, Reduced]
+KINDS = [OneFaulty, OldFaults, Merging, Forcing, Mistaken, LeftBehind, Recycled, Intruder, Reduced]
 BUDGET = 20
 """Worlds of a kind in which a planted bug must show."""
 
 HOLD: list[tuple[type[RandomWorld], int]] = [
     (OneFaulty, 2), (OneFaulty, 3), (OldFaults, 11), (Merging, 5), (Merging, 10), (Forcing, 4), (Forcing, 6),
+    (Mistaken, 0), (Mistaken, 1), (Mistaken, 2),
     (LeftBehind, 4), (LeftBehind, 10), (Recycled, 0), (Recycled, 1), (Reduced, 0), (Reduced, 2),
 ]  # fmt: skip
 PLANTED: list[tuple[Mutant, type[RandomWorld], str, int]] = [
@@ -40,6 +42,8 @@ PLANTED: list[tuple[Mutant, type[RandomWorld], str, int]] = [
     (mutants.seeds_are_looked_up_once, LeftBehind, "in no view, though it knows members of one", 0),
     (mutants.an_evicted_process_cannot_be_forced, LeftBehind, "force: .* in vain", 5),
     (mutants.those_left_out_are_not_told, Forcing, "liveness: .* its member", 8),
+    (mutants.a_replaced_cluster_is_left_at_once, Mistaken, "mistake: .* is evicted", 0),
+    (mutants.nobody_goes_back, Mistaken, "liveness: .* the majority", 0),
     (mutants.strangers_are_a_way_in, Recycled, "one service", 20),
     (mutants.answers_nobody_asked_for_count, Intruder, "I[236]", 0),
     (mutants.waits_in_silence, LeftBehind, "its application is told nothing", 3),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rapid.detection.cut_detector import CutDetector, Tally
+from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import Endpoint
 from rapid.protocol import acceptance
 from rapid.protocol.acceptance import Situation
@@ -100,6 +101,21 @@ def an_evicted_process_cannot_be_forced(plant: pytest.MonkeyPatch) -> None:
 def those_left_out_are_not_told(plant: pytest.MonkeyPatch) -> None:
     """Only those that answered in time are told of a cluster that was forced, and only once."""
     plant.setattr(Node, "_announce_to", nothing)
+
+
+def a_replaced_cluster_is_left_at_once(plant: pytest.MonkeyPatch) -> None:
+    """Its members leave it as soon as they are told, before the forced one has let them in."""
+
+    def follow(node: Node, word: Refounded, mine: Configuration) -> None:
+        node._succession.followed(mine, word, node._now)
+        node._install(word.configuration, None)
+
+    plant.setattr(Node, "_follow_word", follow)
+
+
+def nobody_goes_back(plant: pytest.MonkeyPatch) -> None:
+    """Members of a forced cluster that has lost its quorum stay in it."""
+    plant.setattr(Node, "_set_out_back", lambda node, peer, theirs: False)
 
 
 def strangers_are_a_way_in(plant: pytest.MonkeyPatch) -> None:
