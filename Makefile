@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_FLAGS ?=
+# processes that share the tests; three keep two cores busy, since many tests wait. 0: all in one, for a debugger
+WORKERS ?= 3
 OPTIONS ?=
 # seconds for the long checks: first the tests marked so, then random worlds for what is left
 BUDGET ?= 3600
@@ -14,6 +16,20 @@ FUZZ ?= 60
 MUTANTS ?=
 JOBS ?= 2
 
+# the protocol core and all that needs no more than pytest and hypothesis; `make test` has a test of that
+QUICK_TESTS := tests/overlay tests/detection tests/consensus tests/protocol tests/proto \
+	tests/simulation/test_scenarios.py::test_10_of_100_crash_in_one_view_change \
+	tests/simulation/test_scenarios.py::test_a_quarter_of_the_members_crash \
+	tests/simulation/test_scenarios.py::test_half_of_20_members_crash_and_the_rest_say_so \
+	tests/test_architecture.py tests/test_public_surface.py tests/test_placement.py tests/test_standing.py \
+	tests/test_values.py tests/test_view.py
+# less these: they need networkx or the generator of protobuf's code, or take longest, with whole clusters in them
+QUICK_LEAVES := tests/overlay/test_cli.py tests/overlay/test_expander.py tests/proto/test_generated.py \
+	tests/consensus/test_exhaustive.py tests/consensus/test_reduction.py \
+	tests/detection/test_one_faulty_member.py tests/protocol/test_epoch_limits.py tests/protocol/test_flood.py \
+	tests/protocol/test_merge.py tests/protocol/test_old_faults.py tests/protocol/test_quorum_events.py \
+	tests/protocol/test_refounding.py
+
 # what an interpreter could do otherwise: values, threads, forks and ends; of the protocol a sample is enough
 OTHER_TESTS ?= tests/overlay tests/proto tests/detection/test_monitor.py tests/detection/test_cut_detector.py \
 	tests/protocol/test_node.py tests/protocol/test_joining.py tests/protocol/test_gossip.py \
@@ -22,12 +38,21 @@ OTHER_TESTS ?= tests/overlay tests/proto tests/detection/test_monitor.py tests/d
 	tests/runtime/test_fork_support.py tests/runtime/test_ordinary_end.py tests/test_blocking.py tests/test_log.py \
 	tests/test_values.py tests/test_view.py
 
+# what of the extras comes with a group of pyproject.toml
+EXTRAS_bench := [cli]
+EXTRAS_cli := [cli]
+EXTRAS_dev := [all]
+EXTRAS_fuzz := [all]
+EXTRAS_mutants := [all]
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+IN_PARALLEL := -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo bench-smoke service-discovery datastore test verify network fuzz mutants docs package other-python lint types proto clean
+.PHONY: help quick demo bench-smoke service-discovery datastore test verify network fuzz mutants docs package other-python lint types proto clean
 
 help:
+	@echo "make quick        the tests of the protocol core, in a minute or two; for a first change"
 	@echo "make demo         30 processes form a cluster, 5 are killed, the others agree"
 	@echo "make bench-smoke  every benchmark once, in small, and a report of it"
 	@echo "make service-discovery  nginx behind the views of several libraries; OPTIONS=... for it"
@@ -38,12 +63,15 @@ help:
 	@echo "make fuzz         inputs that a fuzzer makes up; FUZZ=60 seconds for each of four runs"
 	@echo "make mutants      small faults in the protocol core that the tests must find; MUTANTS=rapid/consensus"
 	@echo "make docs         the pages of docs/, with the reference, into build/site"
-	@echo "make package      wheel and sdist into dist/, checked, installed and tried"
+	@echo "make package      wheel and sdist into dist/, checked, built again, installed and tried"
 	@echo "make other-python OTHER=python3.13  that package, and some tests, under another interpreter"
 	@echo "make lint         ruff"
 	@echo "make types        mypy, strict"
 	@echo "make proto        generate the protobuf code anew"
 	@echo "make clean        remove all that these have made"
+
+quick: $(VENV)/.installed-quick
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS) $(QUICK_TESTS) $(QUICK_LEAVES:%=--ignore=%)
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/rapid demo --nodes 30 --kill 5
@@ -65,7 +93,7 @@ datastore: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.applications.datastore $(OPTIONS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS)
 
 verify: $(VENV)/.installed-dev
 	began=$$(date +%s) && \
@@ -90,13 +118,16 @@ mutants: $(VENV)/.installed-mutants
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# the wheel is tried where nothing of this directory is
+# what is built is built again elsewhere and compared; the wheel is tried where nothing of this directory is, and an
+# extra is added to it as the error messages say
 package: $(VENV)/.installed-package
-	rm -rf dist build/lib build/tried
+	rm -rf dist build/tried
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m tests.release.archives dist
 	$(PYTHON) -m venv build/tried
-	build/tried/bin/python -m pip --disable-pip-version-check --quiet install "$$(echo dist/*.whl)[cli]"
+	build/tried/bin/python -m pip --disable-pip-version-check --quiet install dist/*.whl
+	build/tried/bin/python -m pip --disable-pip-version-check --quiet install 'rapid-membership[cli]'
 	cd build/tried && bin/python -P ../../tests/release/smoke.py
 
 # the wheel that `make package` has left, and the tests of what an interpreter could do otherwise
@@ -108,7 +139,7 @@ other-python:
 	build/other/bin/python -m pytest --quiet $(OTHER_TESTS)
 	rm -rf build/other
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check
 
 types: $(VENV)/.installed-dev
@@ -127,6 +158,8 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
+# pip knows groups since 25.1; what comes with Python may be older
 $(VENV)/.installed-%: $(VENV)/.made pyproject.toml
-	$(PIP) install --editable '.[$*]'
+	$(PIP) install 'pip>=25.1'
+	$(PIP) install --editable '.$(EXTRAS_$*)' $(if $(filter-out cli,$*),--group $*)
 	@touch $@

@@ -184,7 +184,7 @@ def _figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as absent:
-        raise RapidError("a report needs matplotlib: pip install 'rapid-membership[bench]'") from absent
+        raise RapidError("a report needs matplotlib: pip install matplotlib") from absent
     return Figure(figsize=(width, height), layout="constrained")
 
 

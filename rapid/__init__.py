@@ -38,6 +38,9 @@ from rapid.view import (
     ViewsSkipped,
 )
 
+__version__ = "0.1.0"
+"""The version of the distribution. The build reads it from this line."""
+
 if TYPE_CHECKING:
     from rapid import blocking, discovery
     from rapid.cluster import Cluster

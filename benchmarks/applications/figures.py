@@ -176,7 +176,7 @@ def _panels(count: int, what: str) -> tuple[Figure, list[Axes]]:
     try:
         from matplotlib.figure import Figure
     except ImportError as absent:
-        raise RapidError("a figure needs matplotlib: pip install 'rapid-membership[bench]'") from absent
+        raise RapidError("a figure needs matplotlib: pip install matplotlib") from absent
     figure = Figure(figsize=(max(6.0, 4.2 * count), 3.2), layout="constrained")
     panels = list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
     panels[0].set_ylabel(what)

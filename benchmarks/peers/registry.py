@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from rapid import __version__
 
 HERE = Path(__file__).parent
 BUILT = HERE / ".build"
@@ -57,14 +58,9 @@ class Peer:
         return os.access(built / self.folder / "agent", os.X_OK)
 
 
-def _own_version() -> str:
-    project = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text())
-    return str(project["project"]["version"])
-
-
 PEERS = (
-    Peer("rapid", _own_version(), "rapid", gives_up=True),
-    Peer("rapid-embedded", _own_version(), "embedded", gives_up=True),
+    Peer("rapid", __version__, "rapid", gives_up=True),
+    Peer("rapid-embedded", __version__, "embedded", gives_up=True),
     Peer("memberlist", "0.7.0", "memberlist"),
     Peer("kinship", "0.4.0", "kinship"),
     Peer("kinship-raised", "0.4.0", "kinship", options=("--raise-stream-limit",)),

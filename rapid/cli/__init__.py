@@ -16,6 +16,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from rapid import __version__
+
 if TYPE_CHECKING:
     # the commands are imported by name: what makes a program of one file looks for statements like this
     from rapid.cli import (  # noqa: F401 - see above
@@ -114,7 +116,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see rapid COMMAND --help")
     args = parser.parse_args(arguments)
     if args.version:
-        print(f"rapid {_version()}")
+        print(f"rapid {__version__}")
         return 0
     if args.command is None:
         parser.error("which command?")
@@ -202,12 +204,3 @@ def _module(command: str) -> ModuleType:
             f"rapid {command}: the module {name} is not in this program, which was built without it: build "
             "it with the whole package, with PyInstaller by --collect-all rapid"
         )
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("rapid-membership")
-    except PackageNotFoundError:
-        return "(not installed)"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-INSTALL = "pip install --editable '.[bench]'"
+INSTALL = "pip install --editable '.[cli]' --group bench"
 _ROOT = Path(__file__).parents[2]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
 from opentelemetry.trace import TracerProvider, get_tracer_provider
 
+from rapid import __version__
 from rapid.integrations.standing import AnyCluster, standing
 from rapid.integrations.tally import Tally
 from rapid.standing import State
@@ -39,8 +39,8 @@ class Instrumentation:
         self._tally = Tally()
         self._seen_first = False
         self._closed = False
-        self._tracer = (tracer_provider or get_tracer_provider()).get_tracer(NAME, _version())
-        self._meter = (meter_provider or get_meter_provider()).get_meter(NAME, _version())
+        self._tracer = (tracer_provider or get_tracer_provider()).get_tracer(NAME, __version__)
+        self._meter = (meter_provider or get_meter_provider()).get_meter(NAME, __version__)
         self._gauge("rapid.cluster.size", "{member}", "Members of the newest view", self._size)
         self._gauge("rapid.view.version", "1", "Version of the newest view", self._view_version)
         self._gauge("rapid.ready", "1", "1 when in a view and the quorum is not lost", self._ready)
@@ -147,11 +147,3 @@ class Instrumentation:
 
 
 Values = Callable[[], Iterable[Observation]]
-
-
-def _version() -> str | None:
-    try:
-        return version("rapid-membership")
-    except PackageNotFoundError:
-        # the sources are used as they are
-        return None

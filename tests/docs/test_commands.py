@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 
 import pytest
 
@@ -18,9 +19,10 @@ from rapid.cli import COMMANDS
 
 from .blocks import PAGES, ROOT, Block, commands
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = CONFIGURATION["project"]
 KNOWN = {".", "cd", "curl", "docker", "git", "journalctl", "kill", "kubectl", "podman", "printf", "systemctl"}
-KNOWN |= {"gunicorn", "openssl", "sqlite3", "uvicorn"}
+KNOWN |= {"gunicorn", "mkdocs", "openssl", "sqlite3", "uvicorn"}
 """Programs of others, which are taken as they are."""
 LINES = [(block, command) for page in PAGES for block, command in commands(page)]
 
@@ -97,13 +99,17 @@ def _make(arguments: list[str]) -> None:
 
 def _pip(arguments: list[str]) -> None:
     assert arguments[0] == "install", "pip what?"
+    groups = [group for option, group in pairwise(arguments) if option == "--group"]
+    assert set(groups) <= set(CONFIGURATION["dependency-groups"]), f"there is no such group: {groups}"
     for wanted in arguments[1:]:
+        if wanted in groups:
+            continue
         if found := re.fullmatch(r"(\.|rapid-membership)(?:\[([\w,]+)\])?", wanted):
             extras = set((found[2] or "").split(",")) - {""}
             assert extras <= set(PROJECT["optional-dependencies"]), f"there is no such extra: {extras}"
         else:
             others = not wanted.startswith(("-", ".", "rapid"))
-            assert others or wanted in ("--editable", "-e", "--upgrade"), wanted
+            assert others or wanted in ("--editable", "-e", "--upgrade", "--group"), wanted
 
 
 def _python(arguments: list[str]) -> None:
@@ -144,6 +150,7 @@ def test_it_exists(block: Block, command: str) -> None:
         "make test PYTOHN=python3.12",
         "pip install 'rapid-membership[clii]'",
         "pip install rapid-membershp",
+        "pip install --editable . --group dve",
         "python examples/folow_views.py",
         "python -m tests.fuzz.gided codec",
         "frobnicate",

@@ -40,10 +40,11 @@ def main() -> None:
             assert (installed.parent / name).is_file(), f"{name} is not there"
     assert (installed.parent / "py.typed").is_file(), "type checkers would not believe it"
     asyncio.run(two_members_see_each_other())
-    assert says("--version") == f"rapid {version('rapid-membership')}\n"
+    assert rapid.__version__ == version("rapid-membership")
+    assert says("--version") == f"rapid {rapid.__version__}\n"
     for command in ("--help", "agent --help", "demo --help", "simulate --help", "overlay --help"):
         assert "usage: rapid" in says(*command.split()), command
-    print(f"rapid-membership {version('rapid-membership')} works under Python {sys.version.split()[0]}")
+    print(f"rapid-membership {rapid.__version__} works under Python {sys.version.split()[0]}")
 
 
 if __name__ == "__main__":
