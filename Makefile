@@ -42,7 +42,7 @@ help:
 	@echo "make other-python OTHER=python3.13  that package, and some tests, under another interpreter"
 	@echo "make lint         ruff"
 	@echo "make types        mypy, strict"
-	@echo "make proto        generate the protobuf code anew"
+	@echo "make proto        generate descriptor and types of the messages anew"
 	@echo "make clean        remove all that these have made"
 
 demo: $(VENV)/.installed-cli
@@ -115,7 +115,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 proto: $(VENV)/.installed-dev
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. rapid/proto/rapid.proto
+	$(BIN)/python -m tests.proto.generate
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .fuzz .hypothesis .mypy_cache .pytest_cache benchmarks/peers/.build
