@@ -2,7 +2,10 @@
 
 From 1.80 on that support starts gRPC's threads anew in every child of a fork. They go on with the
 connections that the child has inherited, and most often crash it. gRPC reads the variable that turns
-the support off once, while it is imported.
+the support off once, while it is imported; before 1.80, when it is first used.
+
+Before 1.78 a child that ends the ordinary way waits for ever for the thread of gRPC that it has not
+inherited, once the last object of grpc.aio is freed. See :func:`let_children_end`.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from functools import cache
 
 from rapid.log import log
 
-__all__ = ["grpc", "warn_at_fork"]
+__all__ = ["grpc", "let_children_end", "warn_at_fork"]
 
 VARIABLE = "GRPC_ENABLE_FORK_SUPPORT"
 
@@ -22,7 +25,13 @@ UNSAFE_FORK = "children of this process may crash: gRPC's fork support is on"
 """The event in the log when a process forks that gRPC is not prepared for."""
 
 _FIRST_UNSAFE = (1, 80)
+_FIRST_TO_LET_CHILDREN_END = (1, 78)
 _OFF = ("0", "no", "false")
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
+
 
 _was_imported = "grpc._cython.cygrpc" in sys.modules
 _value = os.environ.get(VARIABLE)
@@ -32,6 +41,10 @@ if _value is None:
 try:
     import grpc
     import grpc.aio
+
+    if _number(grpc.__version__) < _FIRST_UNSAFE:
+        # the first use: without it these versions write a line to standard error at each fork
+        grpc.local_server_credentials()
 finally:
     if _value is None:
         del os.environ[VARIABLE]
@@ -43,9 +56,19 @@ def is_safe(version: str, value: str | None, *, was_imported: bool) -> bool:
     ``value`` is that of the variable, None without one; ``was_imported``: somebody else had imported
     gRPC already.
     """
-    if tuple(map(int, re.findall(r"\d+", version)[:2])) < _FIRST_UNSAFE:
+    if _number(version) < _FIRST_UNSAFE:
         return True
     return not was_imported if value is None else value.lower() in _OFF
+
+
+@cache
+def let_children_end() -> None:
+    """From now on, let children of this process end where gRPC is too old to let them by itself.
+
+    It keeps grpc.aio in use until the process ends, so that no child frees the last object of it.
+    """
+    if _number(grpc.__version__) < _FIRST_TO_LET_CHILDREN_END:
+        grpc.aio.init_grpc_aio()
 
 
 @cache
