@@ -25,7 +25,7 @@ OTHER_TESTS ?= tests/overlay tests/proto tests/detection/test_monitor.py tests/d
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo bench-smoke service-discovery datastore test verify network fuzz mutants docs package other-python lint types proto clean
+.PHONY: help demo bench-smoke service-discovery datastore test verify network fuzz mutants docs package other-python compat lint types proto clean
 
 help:
 	@echo "make demo         30 processes form a cluster, 5 are killed, the others agree"
@@ -40,6 +40,7 @@ help:
 	@echo "make docs         the pages of docs/, with the reference, into build/site"
 	@echo "make package      wheel and sdist into dist/, checked, installed and tried"
 	@echo "make other-python OTHER=python3.13  that package, and some tests, under another interpreter"
+	@echo "make compat       the oldest dependencies, other versions of protobuf, and packages beside the library"
 	@echo "make lint         ruff"
 	@echo "make types        mypy, strict"
 	@echo "make proto        generate descriptor and types of the messages anew"
@@ -107,6 +108,10 @@ other-python:
 	cd build/other && bin/python -P ../../tests/release/smoke.py
 	build/other/bin/python -m pytest --quiet $(OTHER_TESTS)
 	rm -rf build/other
+
+# in environments of their own; OPTIONS=--brief runs the tests of the runtime with the oldest alone
+compat: $(VENV)/.made
+	$(BIN)/python -m tests.compat $(OPTIONS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
