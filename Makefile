@@ -49,7 +49,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 IN_PARALLEL := -n $(WORKERS) --dist worksteal
 
-.PHONY: help quick demo bench-smoke service-discovery datastore test verify network fuzz mutants docs package other-python lint types proto clean
+.PHONY: help quick demo bench-smoke service-discovery datastore test verify network fuzz mutants docs package other-python compat lint types proto clean
 
 help:
 	@echo "make quick        the tests of the protocol core, in a minute or two; for a first change"
@@ -65,9 +65,10 @@ help:
 	@echo "make docs         the pages of docs/, with the reference, into build/site"
 	@echo "make package      wheel and sdist into dist/, checked, built again, installed and tried"
 	@echo "make other-python OTHER=python3.13  that package, and some tests, under another interpreter"
+	@echo "make compat       the oldest dependencies, other versions of protobuf, and packages beside the library"
 	@echo "make lint         ruff"
 	@echo "make types        mypy, strict"
-	@echo "make proto        generate the protobuf code anew"
+	@echo "make proto        generate descriptor and types of the messages anew"
 	@echo "make clean        remove all that these have made"
 
 quick: $(VENV)/.installed-quick
@@ -139,6 +140,10 @@ other-python:
 	build/other/bin/python -m pytest --quiet $(OTHER_TESTS)
 	rm -rf build/other
 
+# in environments of their own; OPTIONS=--brief runs the tests of the runtime with the oldest alone
+compat: $(VENV)/.made
+	$(BIN)/python -m tests.compat $(OPTIONS)
+
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check
 
@@ -146,7 +151,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 proto: $(VENV)/.installed-dev
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. rapid/proto/rapid.proto
+	$(BIN)/python -m tests.proto.generate
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .fuzz .hypothesis .mypy_cache .pytest_cache benchmarks/peers/.build

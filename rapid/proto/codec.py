@@ -102,7 +102,8 @@ class Encoder:
 def encode(message: Message) -> bytes:
     """The bytes of one message, however many; ValueError when a field does not fit the wire."""
     kind, pack = _PACK[type(message)]
-    return pb.Message(**{kind: pack(message)}).SerializeToString()
+    # deterministic: the order of metadata is otherwise that of the protobuf
+    return pb.Message(**{kind: pack(message)}).SerializeToString(deterministic=True)
 
 
 def decode(data: bytes, sender: Endpoint) -> Message:

@@ -59,7 +59,7 @@ class LargeMessage:
         for number, piece in enumerate(self.pieces):
             encoded = self._encoded[number]
             if encoded is None:
-                encoded = self._encoded[number] = piece.make().SerializeToString()
+                encoded = self._encoded[number] = piece.make().SerializeToString(deterministic=True)
             yield encoded
 
 

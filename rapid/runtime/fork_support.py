@@ -2,8 +2,11 @@
 
 From 1.80 on that support starts gRPC's threads anew in every child of a fork. They go on with the
 connections that the child has inherited, and most often crash it. gRPC reads the variable that turns
-the support off once, while it is imported. So it does with the one for what its core prints on
-standard error, such as a line for each stranger that does not know TLS.
+the support off once: while it is imported, or before 1.80 when it is first used. So it does with the one for
+what its core prints on standard error, such as a line for each stranger that does not know TLS.
+
+Before 1.78 a child that ends the ordinary way waits for ever for the thread of gRPC that it has not
+inherited, once the last object of grpc.aio is freed. See :func:`let_children_end`.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from functools import cache
 from rapid.errors import StateError
 from rapid.log import log
 
-__all__ = ["grpc", "require_usable", "warn_at_fork"]
+__all__ = ["grpc", "let_children_end", "require_usable", "warn_at_fork"]
 
 VARIABLE = "GRPC_ENABLE_FORK_SUPPORT"
 
@@ -25,9 +28,15 @@ UNSAFE_FORK = "children of this process may crash: gRPC's fork support is on"
 
 _WANTED = {VARIABLE: "0", "GRPC_VERBOSITY": "NONE"}
 _FIRST_UNSAFE = (1, 80)
+_FIRST_TO_LET_CHILDREN_END = (1, 78)
 _OFF = ("0", "no", "false")
 _THREAD = "grpc_global_tim"
 """How Linux shows the name of the thread that gRPC has for as long as it is in use."""
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
+
 
 _was_imported = "grpc._cython.cygrpc" in sys.modules
 _value = os.environ.get(VARIABLE)
@@ -37,6 +46,10 @@ os.environ.update(_set)
 try:
     import grpc
     import grpc.aio
+
+    if _number(grpc.__version__) < _FIRST_UNSAFE:
+        # the first use: without it these versions write a line to standard error at each fork
+        grpc.local_server_credentials()
 finally:
     for _name in _set:
         del os.environ[_name]
@@ -48,7 +61,7 @@ def is_safe(version: str, value: str | None, *, was_imported: bool) -> bool:
     ``value`` is that of the variable, None without one; ``was_imported``: somebody else had imported
     gRPC already.
     """
-    if tuple(map(int, re.findall(r"\d+", version)[:2])) < _FIRST_UNSAFE:
+    if _number(version) < _FIRST_UNSAFE:
         return True
     return not was_imported if value is None else value.lower() in _OFF
 
@@ -105,6 +118,16 @@ def require_usable() -> None:
             "gRPC does not survive that: open channels and servers after the fork, or start processes by "
             "spawn or forkserver"
         )
+
+
+@cache
+def let_children_end() -> None:
+    """From now on, let children of this process end where gRPC is too old to let them by itself.
+
+    It keeps grpc.aio in use until the process ends, so that no child frees the last object of it.
+    """
+    if _number(grpc.__version__) < _FIRST_TO_LET_CHILDREN_END:
+        grpc.aio.init_grpc_aio()
 
 
 @cache

@@ -17,7 +17,7 @@ from rapid.proto.codec import Encoder
 from rapid.proto.frames import FRAME_OVERHEAD, FrameReader, Held, accept_all
 from rapid.protocol.messages import Header, Message
 from rapid.runtime.capacity import Capacity, Openings, capacity
-from rapid.runtime.fork_support import grpc, require_usable, warn_at_fork
+from rapid.runtime.fork_support import grpc, let_children_end, require_usable, warn_at_fork
 from rapid.runtime.resolver import Resolver, is_address, target
 from rapid.runtime.streams import LIGHT, METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream
 from rapid.settings import Settings
@@ -126,6 +126,7 @@ class Transport:
 
             self._credentials = Credentials(self.tls, self.stats)
         await _try_bind(listen)
+        let_children_end()
         warn_at_fork()
         limit = self.settings.message_limit
         self._capacity = capacity()

@@ -23,7 +23,7 @@ from tests.runtime.reactor_loop import until
 
 from .clusters import ANY, LOCAL, ROOT, defined_by, until_agreed
 
-pytest.importorskip("ortools", reason="no OR-tools; for Python 3.13 none is built that takes our protobuf")
+pytest.importorskip("ortools", reason="no OR-tools: they come with the extra placement")
 
 from examples.placement import policy
 from examples.placement.member import Placing, follow, table
