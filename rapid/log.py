@@ -45,7 +45,8 @@ class Log:
         self._limit = limit
         self._at_exit = False
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
         """The thread of a parent is not in its child."""

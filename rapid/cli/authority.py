@@ -192,8 +192,7 @@ def _write(path: Path, data: bytes, *, mode: int) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)

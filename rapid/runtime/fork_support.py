@@ -51,6 +51,8 @@ def is_safe(version: str, value: str | None, *, was_imported: bool) -> bool:
 @cache
 def warn_at_fork() -> None:
     """From now on, have the first fork of this process logged when its children may crash."""
+    if not hasattr(os, "register_at_fork"):
+        return  # no process forks there
     if is_safe(grpc.__version__, _value, was_imported=_was_imported):
         return
     forking = iter([True])

@@ -1,6 +1,6 @@
 """Certificates for tests, good and bad ones.
 
-The good ones have what a strict verifier asks for, as ``ssl.create_default_context()`` is from Python 3.13 on.
+The good ones have what a strict verifier asks for, as ``ssl.create_default_context()`` does from 3.13 on.
 """
 
 from __future__ import annotations
