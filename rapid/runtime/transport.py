@@ -378,9 +378,9 @@ async def _try_bind(listen: Endpoint) -> None:
         except socket.gaierror:
             found = await asyncio.get_running_loop().getaddrinfo(*listen, type=socket.SOCK_STREAM)
         problems = [problem for at in found if (problem := _hindrance(*at)) is not None]
-        for problem in problems:
-            if problem.errno in IN_USE or len(problems) == len(found):
-                raise problem
+        in_use = [problem for problem in problems if problem.errno in IN_USE]
+        if in_use or len(problems) == len(found):
+            raise (in_use or problems)[0]
     except OSError as error:
         raise BindError(f"cannot listen on {listen}: {error.strerror or error}") from error
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,3 +31,32 @@ def run(
     )
     assert "Error in sitecustomize" not in done.stderr, done.stderr
     return done
+
+
+class Agent(subprocess.Popen[str]):
+    """A process that runs ``rapid agent --json``."""
+
+    endpoint: str
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """The next report of an event."""
+        assert self.stdout is not None, "it is a pipe"
+        for line in self.stdout:
+            report: dict[str, Any] = json.loads(line)
+            if report["event"] == event:
+                return report
+        raise AssertionError(f"it has ended before {event!r}")
+
+
+@contextmanager
+def agent(env: dict[str, str], directory: Path, *options: str) -> Iterator[Agent]:
+    """One that has joined."""
+    command = [sys.executable, "-m", "rapid", "agent", "--json", "--listen", "127.0.0.1:0", *options]
+    pipe = subprocess.PIPE
+    with Agent(command, env=env, cwd=directory, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            process.endpoint = process.wait_for("listening")["endpoint"]
+            process.wait_for("view")
+            yield process
+        finally:
+            process.kill()

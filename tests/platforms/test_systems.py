@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.platforms.elsewhere import SYSTEMS
-from tests.platforms.processes import environment, run
+from tests.platforms.processes import agent, environment, run
 
 MISSING = {
     "windows": (
@@ -43,29 +39,6 @@ def system(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def env(system: str, tmp_path: Path) -> dict[str, str]:
     return environment(tmp_path / "site", f"pretend({system!r})")
-
-
-@contextmanager
-def agent(env: dict[str, str], directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """One that has joined."""
-    command = [sys.executable, "-m", "rapid", "agent", "--json", "--listen", "127.0.0.1:0", *options]
-    with subprocess.Popen(
-        command,
-        env=env,
-        cwd=directory,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None, "it is a pipe"
-            for line in process.stdout:
-                if json.loads(line)["event"] == "view":
-                    break
-            yield process
-        finally:
-            process.kill()
 
 
 def test_what_is_taken_away_is_not_there(system: str, env: dict[str, str], tmp_path: Path) -> None:
