@@ -124,4 +124,4 @@ def _have_platform_be(platform: str) -> None:
         if module.__name__.partition(".")[0] == "rapid" and vars(module).get("sys") is sys:
             vars(module)["sys"] = _Sys(platform)
 
-    loader.exec_module = exec_module  # type: ignore[method-assign]  # that is what this is for
+    loader.exec_module = exec_module  # type: ignore[method-assign, assignment]  # that is what this is for

@@ -19,7 +19,7 @@ async def with_a_loop() -> None:
             except rapid.BindError as error:
                 print(error)
         async for change in one.changes():
-            if change.view.size == 1:
+            if isinstance(change, rapid.ViewChange) and change.view.size == 1:
                 break
     print("left")
 
