@@ -11,6 +11,8 @@ from types import FrameType
 
 AT_ONCE = 2.0
 """Seconds that the process may still take after a second signal."""
+PAUSE = 0.25
+"""Seconds between two looks for signals, where event loops take no handlers for them."""
 
 
 def ending_signals() -> list[signal.Signals]:
@@ -33,14 +35,23 @@ def call_at(numbers: Iterable[signal.Signals], call: Callable[[int], None]) -> N
     """Have ``call(number)`` run on the running event loop at each of these signals, for as long as it lasts.
 
     To be called on the main thread. The event loops of Windows take no handlers: there the interpreter's
-    own handlers pass the signals on.
+    own handlers pass the signals on, which may take ``PAUSE``.
     """
     loop = asyncio.get_running_loop()
+    refused = False
     for number in numbers:
         try:
             loop.add_signal_handler(number, call, number)
         except NotImplementedError:
+            refused = True
             _pass_on(number, loop, call)
+    if refused:
+        _look_often(loop)
+
+
+def _look_often(loop: asyncio.AbstractEventLoop) -> None:
+    """A signal that another thread has received does not wake the main thread, where its handler runs."""
+    loop.call_later(PAUSE, _look_often, loop)
 
 
 def _pass_on(number: signal.Signals, loop: asyncio.AbstractEventLoop, call: Callable[[int], None]) -> None:

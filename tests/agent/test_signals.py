@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -57,11 +58,23 @@ def test_a_signal_is_passed_on_to_the_loop_and_to_none_after_it(
             numbers.append(await received.get())
         return numbers
 
+    async def receive_of_another_thread() -> int:
+        received: asyncio.Queue[int] = asyncio.Queue()
+        call_at([signal.SIGTERM], received.put_nowait)
+        await asyncio.to_thread(lambda: None)  # there is one, which lets all signals through
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return await received.get()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
     later: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         signal.signal(signal.SIGTERM, lambda number, _: later.append(number))
         assert asyncio.run(receive()) == [signal.SIGTERM, signal.SIGINT, signal.SIGTERM]
+        assert asyncio.run(receive_of_another_thread()) == signal.SIGTERM
         if not takes_signals:
             # what was there before has it again
             signal.raise_signal(signal.SIGTERM)
