@@ -36,7 +36,7 @@ OTHER_TESTS ?= tests/overlay tests/proto tests/detection/test_monitor.py tests/d
 	tests/protocol/test_leaving.py tests/protocol/test_merge.py tests/simulation/test_world.py \
 	tests/runtime/test_cluster.py tests/runtime/test_feed.py tests/runtime/test_reactor.py \
 	tests/runtime/test_fork_support.py tests/runtime/test_ordinary_end.py tests/test_blocking.py tests/test_log.py \
-	tests/test_values.py tests/test_view.py
+	tests/runtime/tls tests/cli/test_certs.py tests/test_values.py tests/test_view.py
 
 # what of the extras comes with a group of pyproject.toml
 EXTRAS_bench := [cli]
@@ -135,7 +135,7 @@ package: $(VENV)/.installed-package
 other-python:
 	$(OTHER) -m venv build/other
 	build/other/bin/python -m pip --disable-pip-version-check --quiet install \
-		"$$(echo dist/*.whl)[analysis,cli]" hypothesis 'pytest>=8.2' 'pytest-asyncio>=1' 'pytest-timeout>=2.3'
+		"$$(echo dist/*.whl)[analysis,cli,tls]" hypothesis 'pytest>=8.2' 'pytest-asyncio>=1' 'pytest-timeout>=2.3'
 	cd build/other && bin/python -P ../../tests/release/smoke.py
 	build/other/bin/python -m pytest --quiet $(OTHER_TESTS)
 	rm -rf build/other

@@ -143,6 +143,16 @@ class Store:
     def __init__(self, file: Path) -> None:
         try:
             self._db = sqlite3.connect(file)
+        except sqlite3.Error as problem:
+            raise RapidError(f"{file} is no database of results: {problem}") from problem
+        try:
+            self._prepare(file)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self, file: Path) -> None:
+        try:
             found: int = self._db.execute("pragma user_version").fetchone()[0]
             is_new = not self._db.execute("select count(*) from sqlite_master").fetchone()[0]
         except sqlite3.Error as problem:

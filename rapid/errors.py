@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+WITHOUT_SSL = (
+    "this Python was built without the module ssl: build it again with the development files of OpenSSL"
+    " (libssl-dev, openssl-devel), or take another one"
+)
+
 
 class RapidError(Exception):
     """The root. The message says what was wrong, where, and what to do."""
+
+
+class MissingExtraError(RapidError, ModuleNotFoundError):
+    """A module needs a package that is not installed; ``extra`` names what brings it. Nothing was loaded."""
+
+    def __init__(self, what: str, extra: str, name: str | None) -> None:
+        remedy = (
+            WITHOUT_SSL
+            if name in ("ssl", "_ssl")
+            else f"it is not installed: pip install 'rapid-membership[{extra}]'"
+        )
+        super().__init__(f"{what} needs {name!r}: {remedy}", name=name)
+        self.what = what
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str | None], dict[str, object]]:
+        # an error crosses from process to process whole
+        return type(self), (self.what, self.extra, self.name), vars(self)
 
 
 class SettingsError(RapidError, ValueError):

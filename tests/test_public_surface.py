@@ -25,6 +25,7 @@ SURFACE = {
     "LeaveTimeout",
     "Member",
     "MetadataError",
+    "MissingExtraError",
     "NodeId",
     "PhiAccrual",
     "PlacementError",

@@ -10,8 +10,14 @@ import asyncio
 import sys
 
 import rapid
-from examples.placement.member import Placing, follow
-from examples.placement.store import Store
+
+try:
+    from examples.placement.member import Placing, follow
+    from examples.placement.store import Store
+except ModuleNotFoundError as missing:
+    if missing.name != "ortools":
+        raise
+    sys.exit("this example needs OR-tools; in the checkout: pip install --editable '.[placement]'")
 
 SHARDS = [(f"{tenant}{number}", 5 + number, tenant) for tenant in "abc" for number in range(4)]
 

@@ -16,7 +16,7 @@ def exposition_of(cluster: Cluster) -> Exposition | None:
 
         from rapid.integrations.prometheus import ClusterCollector
     except ModuleNotFoundError as missing:
-        if missing.name != "prometheus_client":
+        if missing.name not in ("prometheus_client", "ssl", "_ssl"):
             raise
         return None
     registry = CollectorRegistry()

@@ -14,10 +14,10 @@ from rapid.agent.events import Events
 from rapid.agent.printable import printable
 from rapid.agent.record import Record
 from rapid.agent.reports import Report, now
-from rapid.agent.signals import end_soon, ending_signals
+from rapid.agent.signals import call_at, end_soon, ending_signals
 from rapid.detection.alert import Alert
 from rapid.detection.judge import Windowed
-from rapid.errors import LeaveTimeout, SettingsError, StateError
+from rapid.errors import WITHOUT_SSL, LeaveTimeout, SettingsError, StateError
 from rapid.overlay.configuration import Configuration as Membership
 from rapid.overlay.member import Endpoint, NodeId
 from rapid.view import View
@@ -79,8 +79,7 @@ class Agent:
             # the streams end before the server waits for them
             stack.callback(self._events.close)
             following = asyncio.create_task(self._follow(released))
-            for number in ending_signals():
-                loop.add_signal_handler(number, self._stop, following)
+            call_at(ending_signals(), lambda _: self._stop(following))
             try:
                 return await following
             except asyncio.CancelledError:
@@ -182,6 +181,8 @@ def _admin_of(configuration: Configuration, counts: Counter[str]) -> Serving:
         from rapid.agent.guard import Guard
         from rapid.agent.server import bound, serving
     except ModuleNotFoundError as missing:
+        if missing.name in ("ssl", "_ssl"):
+            raise SettingsError("admin", f"it takes 'uvicorn', and that ssl: {WITHOUT_SSL}") from None
         if missing.name not in ("starlette", "uvicorn"):
             raise
         raise SettingsError(

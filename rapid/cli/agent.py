@@ -237,10 +237,11 @@ def _wait_for_a_turn() -> None:
 
     Threads inherit that, so it is done before gRPC begins its own. A policy that somebody chose stays.
     """
-    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        # a sandbox may forbid it, and then it is only slower
+    if sys.platform == "linux":
+        # a sandbox may forbid it, and musl refuses even to say what it is: then it is only slower
         with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _load() -> None:

@@ -89,7 +89,7 @@ class Authority:
             [x509.NameAttribute(NameOID.COMMON_NAME, f"rapid development {secrets.token_hex(4)}")]
         )
         certificate = (
-            _builder(name, name, key, now, CA_DAYS)
+            _builder(name, name, key, key, now, CA_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs=True), critical=True)
             .sign(key, hashes.SHA256())
@@ -108,9 +108,8 @@ class Authority:
             )
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label[:64])])
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
-            _builder(name, self._certificate.subject, key, now, days)
+            _builder(name, self._certificate.subject, key, self._key, now, days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=False), critical=True)
             .add_extension(
@@ -118,7 +117,6 @@ class Authority:
                 critical=False,
             )
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(issuer, critical=False)
             .sign(self._key, hashes.SHA256())
         )
         # no host is called so: the authority's own files stay what they are
@@ -140,8 +138,14 @@ def _alternative_name(host: str) -> x509.GeneralName:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    days: int,
 ) -> x509.CertificateBuilder:
+    """Both key identifiers are in every certificate: strict verifiers ask for them."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -151,6 +155,9 @@ def _builder(
         .not_valid_before(now - _SKEW)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
     )
 
 
@@ -185,8 +192,7 @@ def _write(path: Path, data: bytes, *, mode: int) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)

@@ -6,13 +6,13 @@ import argparse
 import asyncio
 import json
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from rapid.agent.printable import printable
+from rapid.agent.signals import call_at, ending_signals
 from rapid.cli.agreement import summary
 from rapid.cli.display import Display, display_for
 from rapid.cli.fleet import Agent, Fleet, named
@@ -75,8 +75,7 @@ async def _until_signal(args: argparse.Namespace) -> dict[str, Any] | int:
         received.append(number)
         demo.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    call_at(ending_signals(), stop)
     try:
         return await demo
     except asyncio.CancelledError:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rapid.agent.sources import configures
-from rapid.cli.processes import Child, Children
+from rapid.cli.processes import KILL, Child, Children
 
 Report = dict[str, Any]
 
@@ -52,7 +52,7 @@ class Agent(Child):
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended."""
-        self.is_killed |= number is signal.SIGKILL
+        self.is_killed |= number is KILL
         super().send(number)
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from abc import ABC, abstractmethod
 from asyncio.subprocess import PIPE, Process
 from collections import deque
@@ -14,6 +15,8 @@ from typing import Generic, Self, TypeVar
 
 from rapid.errors import RapidError
 
+KILL: signal.Signals = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""The signal that ends a process whatever it does; Windows has one way to end another, called SIGTERM."""
 _LAST_WORDS = 20
 """Lines of standard error that are kept of a process."""
 _LINE_LIMIT = 16 * 1024 * 1024
@@ -54,18 +57,24 @@ class Child(ABC):
         self.process.stdin.write(b"\n")
 
     def kill(self) -> None:
-        """SIGKILL, on purpose."""
-        self.send(signal.SIGKILL)
+        """``KILL``, on purpose."""
+        self.send(KILL)
 
     def terminate(self) -> None:
         """SIGTERM."""
         self.send(signal.SIGTERM)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to it and to all that it has started, unless it has ended."""
+        """Send a signal to it and, where the system has groups of processes, to all that it has started.
+
+        Nothing is sent when it has ended.
+        """
         if not self.ended:
             try:
-                os.killpg(self.process.pid, number)
+                if hasattr(os, "killpg"):
+                    os.killpg(self.process.pid, number)
+                else:
+                    self.process.send_signal(number)
             except ProcessLookupError:
                 return  # it has ended, and its output is yet to be read
 
@@ -96,7 +105,7 @@ class Children(Generic[AnyChild]):
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
     ) -> AnyChild:
-        """Start one, in a session of its own, which Ctrl-C in the terminal does not reach.
+        """Start one, in a session or, on Windows, a group of its own, which Ctrl-C does not reach.
 
         It is this process that decides then what becomes of the others.
         """
@@ -108,6 +117,7 @@ class Children(Generic[AnyChild]):
                 stderr=PIPE,
                 limit=_LINE_LIMIT,
                 start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 env=environment,
             )
         )
@@ -137,7 +147,7 @@ class Children(Generic[AnyChild]):
     ) -> None:
         self._heard = _nothing
         for agent in self.agents:
-            agent.send(signal.SIGKILL)
+            agent.send(KILL)
         # a listener may have ended before its process
         await asyncio.gather(*(agent.process.wait() for agent in self.agents))
         await asyncio.gather(*self._listeners, return_exceptions=error is not None)

@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends, HTTPException, Response
-from pydantic import BaseModel
-from starlette.requests import HTTPConnection
-
 from rapid.cluster import Cluster
-from rapid.errors import StateError
+from rapid.errors import MissingExtraError, StateError
 from rapid.integrations import health
 from rapid.overlay.member import Member as ClusterMember
 from rapid.view import View
+
+try:
+    from fastapi import APIRouter, Depends, HTTPException, Response
+    from pydantic import BaseModel
+    from starlette.requests import HTTPConnection
+except ModuleNotFoundError as missing:
+    raise MissingExtraError(__name__, "fastapi", missing.name) from missing
 
 KEY = "rapid_cluster"
 """The key of the member in ``request.state`` and ``websocket.state``; :func:`current_cluster` looks there."""

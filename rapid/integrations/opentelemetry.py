@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
-from opentelemetry.trace import TracerProvider, get_tracer_provider
-
 from rapid import __version__
+from rapid.errors import MissingExtraError
 from rapid.integrations.standing import AnyCluster, standing
 from rapid.integrations.tally import Tally
 from rapid.standing import State
 from rapid.view import Change, ViewChange, ViewsSkipped
+
+try:
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
+    from opentelemetry.trace import TracerProvider, get_tracer_provider
+except ModuleNotFoundError as missing:
+    raise MissingExtraError(__name__, "opentelemetry", missing.name) from missing
 
 NAME = "rapid"
 MEMBERS_LISTED = 64

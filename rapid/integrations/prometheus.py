@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
+from rapid.errors import MissingExtraError
 from rapid.integrations.standing import AnyCluster, standing
 from rapid.integrations.tally import Tally
 from rapid.standing import State
+
+try:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as missing:
+    raise MissingExtraError(__name__, "prometheus", missing.name) from missing
 
 
 class ClusterCollector(Collector):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from typing import NamedTuple
 
@@ -50,10 +49,10 @@ def capacity(descriptors: int | None = None) -> Capacity:
 
 def descriptor_limit() -> int:
     """The file descriptors that this process may have at a time."""
-    if sys.platform == "win32":
+    try:
+        import resource
+    except ModuleNotFoundError:  # Unix has it
         return UNKNOWN
-    import resource  # Unix has it
-
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # what cannot be reached is no limit
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft

@@ -133,6 +133,8 @@ def let_children_end() -> None:
 @cache
 def warn_at_fork() -> None:
     """From now on, have the first fork of this process logged when its children may crash."""
+    if not hasattr(os, "register_at_fork"):
+        return  # no process forks there
     if is_safe(grpc.__version__, _value, was_imported=_was_imported):
         return
     forking = iter([True])

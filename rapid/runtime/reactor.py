@@ -56,7 +56,8 @@ class Reactor:
         # asyncio's own would log on this thread, where handlers may block
         self._loop.set_exception_handler(_report)
         atexit.register(self._exit)
-        os.register_at_fork(after_in_child=self._disown)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._disown)
 
     def enter(self, lost: Lost = _nothing_to_do) -> asyncio.AbstractEventLoop:
         """Become a user; the loop is running, or about to.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rapid.errors import BindError, IdentityError, WireError
 from rapid.log import log
@@ -18,6 +19,7 @@ from rapid.proto.frames import FRAME_OVERHEAD, FrameReader, Held, accept_all
 from rapid.protocol.messages import Header, Message
 from rapid.runtime.capacity import Capacity, Openings, capacity
 from rapid.runtime.fork_support import grpc, let_children_end, require_usable, warn_at_fork
+from rapid.runtime.pure_protobuf import warn_of_pure_protobuf
 from rapid.runtime.resolver import Resolver, is_address, target
 from rapid.runtime.streams import LIGHT, METHOD, RECEIVE_SLACK, InboundStream, OutboundStream, Stream
 from rapid.settings import Settings
@@ -52,6 +54,9 @@ CROWDED = "too many streams from peers"
 """The event in the log when some of them are ended, or new ones refused."""
 UNREAD = "messages refused unread"
 """Large messages that the node has no use for; their pieces are skipped."""
+
+IN_USE = (errno.EADDRINUSE, errno.EACCES)
+"""Why an address cannot be taken; the latter is what Windows may say, elsewhere it is the port's number."""
 
 IMPOSTOR = "rejected:certificate does not name sender"
 
@@ -128,6 +133,7 @@ class Transport:
         await _try_bind(listen)
         let_children_end()
         warn_at_fork()
+        warn_of_pure_protobuf()
         limit = self.settings.message_limit
         self._capacity = capacity()
         self._server = grpc.aio.server(
@@ -360,7 +366,11 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _try_bind(listen: Endpoint) -> None:
-    """Take and free the address: gRPC does not say why it cannot, other than on standard error."""
+    """Take and free the address: gRPC does not say why it cannot, other than on standard error.
+
+    A name may have several addresses. One of them must be this machine's, and none in use: gRPC is content
+    with those that it gets, and the others would go on reaching whoever has the port there.
+    """
     try:
         try:
             # no thread is needed, or left behind, for an address; nor, as bytes, any table of Unicode
@@ -370,13 +380,26 @@ async def _try_bind(listen: Endpoint) -> None:
             )
         except socket.gaierror:
             found = await asyncio.get_running_loop().getaddrinfo(*listen, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        with socket.socket(family, kind, protocol) as trial:
-            # as gRPC does: a connection that lingers from the process before is no hindrance
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
+        problems = [problem for at in found if (problem := _hindrance(*at)) is not None]
+        in_use = [problem for problem in problems if problem.errno in IN_USE]
+        if in_use or len(problems) == len(found):
+            raise (in_use or problems)[0]
     except OSError as error:
         raise BindError(f"cannot listen on {listen}: {error.strerror or error}") from error
+
+
+def _hindrance(family: int, kind: int, protocol: int, _: str, address: Any) -> OSError | None:
+    """Why a socket cannot have this address alone."""
+    # Windows lets others share a port with whoever has not asked for it alone. Elsewhere nobody shares one
+    # that is listened on, and with this, as with gRPC, a connection that lingers is no hindrance.
+    alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+    try:
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, alone, 1)
+            trial.bind(address)
+    except OSError as problem:
+        return problem
+    return None
 
 
 class _Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyped

@@ -59,6 +59,22 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         Store(file)
 
 
+@pytest.mark.parametrize("content", ["plain text, and enough of it to be no header of SQLite", ""])
+def test_a_file_that_is_refused_is_closed(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "db"
+    file.write_text(content)
+    db = sqlite3.connect(file)
+    if not content:
+        db.execute("create table other (x)")
+    monkeypatch.setattr(sqlite3, "connect", lambda _: db)
+    with pytest.raises(RapidError):
+        Store(file)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("select 1")
+
+
 def test_another_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "db"
     file.write_text("plain text, and enough of it to be no header of SQLite")

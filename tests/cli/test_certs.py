@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
 import stat
 import sys
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store
 
 from rapid import TLS
 from rapid.cli import main
 from rapid.runtime.tls import load, name_of
+from tests.runtime.authority import Authority, verify_strictly
 
 
 def tls(directory: Path, host: str) -> TLS:
@@ -39,6 +42,50 @@ def test_what_it_makes_is_what_tls_takes(tmp_path: Path, capsys: pytest.CaptureF
     for name in ("ca.pem", "member-10.0.0.7.pem", "member-10.0.0.7.key"):
         assert str(directory / name) in said
     assert f"{lasts.not_valid_after_utc:%Y-%m-%d}" in said
+
+
+@pytest.mark.parametrize("host", ["node1.example", "10.0.0.7", "::1", "1" * 63 + ".example"])
+def test_a_strict_verifier_takes_what_it_makes(host: str, tmp_path: Path) -> None:
+    assert main(["certs", str(tmp_path), "--host", host]) == 0
+    made = tls(tmp_path, host.replace(":", "_"))
+    verify_strictly(made, host)
+    # another implementation, and the rules of public authorities
+    policy = PolicyBuilder().store(Store([certificate(tmp_path / "ca.pem")]))
+    member = certificate(Path(made.certificate))
+    name = name_of(host)
+    subject = x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(name)
+    policy.build_server_verifier(subject).verify(member, [])
+    policy.build_client_verifier().verify(member, [])
+
+
+def test_both_certificates_have_what_a_strict_verifier_asks_for(tmp_path: Path) -> None:
+    assert main(["certs", str(tmp_path), "--host", "a"]) == 0
+    wanted = (
+        x509.BasicConstraints,
+        x509.KeyUsage,
+        x509.SubjectKeyIdentifier,
+        x509.AuthorityKeyIdentifier,
+    )
+    authority = certificate(tmp_path / "ca.pem")
+    for name in ("ca.pem", "member-a.pem"):
+        extensions = certificate(tmp_path / name).extensions
+        for kind in wanted:
+            assert [one for one in extensions if isinstance(one.value, kind)], f"{kind.__name__} of {name}"
+        issuer = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+        subject = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        assert issuer.key_identifier == subject.digest
+
+
+def test_a_strict_verifier_takes_what_the_tests_use(tmp_path: Path) -> None:
+    verify_strictly(Authority(tmp_path / "ours").tls(), "127.0.0.1")
+
+
+def test_a_strict_verifier_refuses_a_certificate_of_another_authority(tmp_path: Path) -> None:
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    member = theirs.tls()
+    (tmp_path / "theirs" / "ca.pem").write_bytes(ours.pem)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        verify_strictly(member, "127.0.0.1")
 
 
 def test_keys_are_for_their_owner_alone(tmp_path: Path) -> None:

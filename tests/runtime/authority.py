@@ -1,8 +1,12 @@
-"""Certificates for tests, good and bad ones."""
+"""Certificates for tests, good and bad ones.
+
+The good ones have what a strict verifier asks for, as ``ssl.create_default_context()`` does from 3.13 on.
+"""
 
 from __future__ import annotations
 
 import os
+import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,6 +40,7 @@ class Authority:
         certificate = (
             self._builder(self._key, self._name, timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_usage(signs=True), critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.pem = certificate.public_bytes(Encoding.PEM)
@@ -53,7 +58,11 @@ class Authority:
         """A certificate and its key in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0] if hosts else "nobody")])
-        builder = self._builder(key, subject, lasts)
+        builder = (
+            self._builder(key, subject, lasts)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs=False), critical=True)
+        )
         if hosts:
             names = [_alternative_name(host) for host in hosts]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -87,7 +96,51 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=30))
             .not_valid_after(now + lasts)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
         )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def verify_strictly(tls: rapid.TLS, host: str) -> None:
+    """Handshake in memory between two ends that both ask for all that RFC 5280 wants of a certificate.
+
+    Raises ``ssl.SSLError``.
+    """
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    contexts = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for context in contexts:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.load_verify_locations(tls.ca)
+        context.load_cert_chain(tls.certificate, tls.key)
+    client, server = contexts
+    waiting = [
+        client.wrap_bio(to_client, to_server, server_hostname=host),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+    while waiting:
+        for end in tuple(waiting):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            waiting.remove(end)
 
 
 def replace(contents: Any) -> None:
