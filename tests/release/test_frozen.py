@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rapid import __version__
 from rapid.cli import COMMANDS
 
 PACKAGE = Path(__file__).parents[2] / "rapid"
@@ -66,7 +67,7 @@ def test_a_member_runs(archive: Path) -> None:
 
 def test_the_command_runs(archive: Path) -> None:
     done = run(COMMAND, archive, "--version")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "rapid (not installed)\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"rapid {__version__}\n", "")
 
 
 def test_a_command_that_was_left_out_says_how_to_build_it_in(archive: Path) -> None:
