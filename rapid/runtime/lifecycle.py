@@ -119,7 +119,7 @@ class Lifecycle:
         match event:
             case OtherCluster(endpoint, cluster_id, size, merging=True):
                 log.info(
-                    "merging into a larger cluster",
+                    "merging into another cluster",
                     local=self._local, endpoint=str(endpoint), cluster_id=str(cluster_id), size=size,
                 )  # fmt: skip
             case OtherCluster(endpoint, cluster_id, size):

@@ -73,8 +73,7 @@ class Mistaken(RandomWorld):
     def problem(self) -> str | None:
         """Whether the majority is not in one view with a quorum of living members.
 
-        Who went over and was cut off from the forced cluster, which went on without it, is outside until it
-        heals.
+        Who went over and was cut off from the forced cluster, which went on without it, waits for the links.
         """
         lives = [self.world.lives_of(member)[-1] for member in self.majority]
         views = [life.membership for life in lives if not life.between]
@@ -84,8 +83,10 @@ class Mistaken(RandomWorld):
         return f"the majority is {len(views)} of {view.size}" if 2 * len(views) <= view.size else None
 
     def _told(self, endpoint: Endpoint, event: Event) -> None:
-        own = self.own
-        if isinstance(event, Evicted) and endpoint in self.majority and own in (None, event.cluster_id):
+        if not isinstance(event, Evicted) or endpoint not in self.majority:
+            return
+        last = self.world.view_of(endpoint)
+        if last is None or last.cluster_id == self.own:
             self.world.violated("mistake", f"{endpoint} is evicted, though it was in a majority that is well")
 
     def crash(self) -> None:

@@ -179,7 +179,7 @@ def test_another_cluster_is_trouble_and_going_there_is_life(logged: Records) -> 
     lifecycle.viewed(ViewsSkipped(view(8, 1, 9, cluster=str(ClusterId(5))), 0))
     assert logged.names(ME)[-3:] == [
         ("WARNING", "another cluster was found"),
-        ("INFO", "merging into a larger cluster"),
+        ("INFO", "merging into another cluster"),
         ("INFO", "now in another cluster"),
     ]
     assert logged.events()[-1][2]["previous"] == "c" * 32
