@@ -57,6 +57,9 @@ FRAME_LIMIT = 64 * 1024
 """Bytes of one frame on the wire: what gRPC holds of a stream whose peer stops in the middle of one."""
 FRAME_OVERHEAD = 2048
 """What a frame adds at most to its messages, or to a piece: the sender, and the header of a large message."""
+UNREADABLE = (DecodeError, ValueError, RecursionError)
+"""What protobuf raises of bytes that are no message. In pure Python it is the second for text that is not
+UTF-8 and, in older releases, the third for groups in groups."""
 FEW = 256
 """Values in a message up to which it is encoded before it is measured."""
 
@@ -122,7 +125,7 @@ def parsed(data: bytes) -> pb.Message:
     raw = pb.Message()
     try:
         raw.ParseFromString(data)
-    except DecodeError as error:
+    except UNREADABLE as error:
         raise WireError(MESSAGE) from error
     return raw
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from google.protobuf.message import DecodeError
-
 from rapid.errors import WireError
 from rapid.overlay.member import Endpoint
 from rapid.proto import rapid_pb2 as pb
 from rapid.proto import values
 from rapid.proto.assembly import Assembly, Steps, assembly, read_header
-from rapid.proto.codec import FRAME_LIMIT, FRAME_OVERHEAD, decode
+from rapid.proto.codec import FRAME_LIMIT, FRAME_OVERHEAD, UNREADABLE, decode
 from rapid.proto.pieces import Encoded, LargeMessage
 from rapid.proto.values import CHUNK, COUNT, FRAME, MEMORY, ROOM, SENDER, SIZE
 from rapid.protocol.messages import Header, Message
@@ -174,7 +172,7 @@ class FrameReader:
         frame = pb.Frame()
         try:
             frame.ParseFromString(data)
-        except DecodeError as error:
+        except UNREADABLE as error:
             raise WireError(FRAME) from error
         sender = values.read_endpoint(frame.sender) if frame.HasField("sender") else self.sender
         if sender is None or (self.unfinished and sender != self.sender):

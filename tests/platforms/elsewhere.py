@@ -29,9 +29,11 @@ SYSTEMS = {
         "win32",
         ("crypt", "fcntl", "grp", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"),
         {
-            "os": "chown fchmod fchown getegid geteuid getgid getgroups getloadavg getpgid getpriority getuid"
-            " killpg memfd_create mkfifo nice pidfd_open pipe2 posix_fadvise pread pwrite register_at_fork"
-            " SCHED_* sched_* sendfile setpriority setsid statvfs sysconf uname O_CLOEXEC O_NOFOLLOW PRIO_*",
+            # but what asyncio itself needs on this system, such as sysconf
+            "os": "chown fchmod fchown fork forkpty getegid geteuid getgid getgroups getloadavg getpgid"
+            " getpriority getuid killpg memfd_create mkfifo nice pidfd_open pipe2 posix_fadvise pread pwrite"
+            " register_at_fork SCHED_* sched_* sendfile setpriority setsid statvfs uname O_CLOEXEC O_NOFOLLOW"
+            " PRIO_*",
             "signal": "SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGUSR1 SIGUSR2"
             " pthread_sigmask setitimer siginterrupt sigwait",
             "select": "EPOLL* POLL* epoll poll",

@@ -17,10 +17,10 @@ OVERLAY = "import io, sys; sys.stdin = io.TextIOWrapper(io.BytesIO(b'a:1\\nb:2\\
 ANALYSE = ("-c", OVERLAY + PROGRAM_ENDS.format(["overlay", "--analyse"]))
 STUDY = ("-m", "rapid", "simulate", "costs")
 SRV = ("-c", "import rapid; rapid.discovery.srv('_rapid._tcp.example.org')")
-REPORT = ("-c", "from benchmarks.plots import _figure; _figure(1, 1)")
 IN_A_CHECKOUT = {"placement"}
 """Extras of what is in no wheel."""
-OF_DEVELOPERS = {"dev", "docs", "fuzz", "mutants", "package"}
+OF_OTHERS = {"all"}
+"""Extras that bring no package of their own."""
 CASES = [
     ("cli", "shtab", ("-m", "rapid", "completion", "bash")),
     ("agent", "starlette", (*AGENT, "--admin", "0")),
@@ -30,7 +30,6 @@ CASES = [
     ("analysis", "matplotlib", (*STUDY, "--plot", "a.svg")),
     ("analysis", "networkx", ANALYSE),
     ("analysis", "scipy", ANALYSE),
-    ("bench", "matplotlib", REPORT),
     ("dns", "dns", SRV),
     ("dns", "dns", (*AGENT, "--seed-srv", "_rapid._tcp.example.org")),
     ("tls", "cryptography", ("-m", "rapid", "certs", "pki", "--host", "a")),
@@ -55,10 +54,17 @@ def test_an_error_says_what_to_type(
     assert ("Traceback" in done.stderr) == (arguments[0] == "-c" and arguments is not ANALYSE)
 
 
+def test_a_report_of_benchmarks_names_the_package_that_it_needs(tmp_path: Path) -> None:
+    report = "from benchmarks.plots import _figure; _figure(1, 1)"
+    env = environment(tmp_path / "site", "block('matplotlib')")
+    done = run("-c", report, env=env, directory=tmp_path)
+    assert done.stderr.endswith("a report needs matplotlib: pip install matplotlib\n")
+
+
 def test_every_extra_was_tried() -> None:
     with open(ROOT / "pyproject.toml", "rb") as file:
         extras = set(tomllib.load(file)["project"]["optional-dependencies"])
-    assert extras - OF_DEVELOPERS == {extra for extra, _, _ in CASES}
+    assert extras - OF_OTHERS == {extra for extra, _, _ in CASES}
 
 
 def test_a_cluster_needs_no_extra(tmp_path: Path) -> None:

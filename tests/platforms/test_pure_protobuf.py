@@ -79,6 +79,39 @@ def test_each_reads_what_the_other_writes(kinds: tuple[str, str]) -> None:
     assert printed(EXCHANGE, kinds[1], written, **environments[1]) == []
 
 
+MALFORMED = """
+from rapid.errors import WireError
+from rapid.overlay.member import Endpoint
+from rapid.proto.codec import decode
+from rapid.proto.frames import FrameReader
+
+SENDER = Endpoint("a", 1)
+no_text = bytes.fromhex("0a 01 80")
+nested = b"\\x7b" * 30_000  # a group of an unknown field in another
+for name, data in {
+    "host": bytes.fromhex("0a 03") + no_text,
+    "metadata": bytes.fromhex("1a 0c 0a 0a 1a 08") + b"\\x1a\\x06" + no_text + bytes.fromhex("12 01 61"),
+    "groups": nested,
+    "closed groups": nested + b"\\x7c" * 30_000,
+    "cut short": bytes.fromhex("0a 7f 0a"),
+    "field 0": b"\\0\\0",
+    "wire type": b"\\x0e",
+    "endless number": b"\\x08" + b"\\xff" * 20,
+}.items():
+    for read in (FrameReader(1 << 20).open, lambda data: decode(data, SENDER)):
+        try:
+            read(data)
+        except WireError as error:
+            print(name, error.reason)
+"""
+
+
+def test_bytes_that_are_no_message_are_rejected_as_by_compiled_code() -> None:
+    rejected = printed(MALFORMED, **PURE)
+    assert rejected == printed(MALFORMED)
+    assert len(rejected) == 16
+
+
 def test_members_of_both_kinds_form_one_cluster(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (
