@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import Phase, settings
@@ -24,5 +26,16 @@ def _log_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "queued", False)
 
 
-# what a shell starts in the background ignores it; tests and their processes are interrupted on purpose
+@pytest.fixture(autouse=True)
+def _structlog_as_it_was() -> Iterator[None]:
+    """An agent in this process configures it, and the library follows: no later test shall be logged so."""
+    yield
+    if "structlog" in sys.modules:
+        sys.modules["structlog"].reset_defaults()
+
+
+# What a shell starts in the background ignores the one, what nohup starts the other; tests and their processes
+# are interrupted on purpose.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -142,9 +142,17 @@ def every_error(root: type[rapid.RapidError] = rapid.RapidError) -> Iterator[typ
 OURS = dict.fromkeys(kind for kind in every_error() if kind.__module__ == errors.__name__)
 
 
+def an_error(kind: type[rapid.RapidError]) -> rapid.RapidError:
+    if issubclass(kind, rapid.SettingsError):
+        return kind("k", "too many")
+    if issubclass(kind, rapid.MissingExtraError):
+        return kind("rapid.integrations.fastapi", "fastapi", "starlette")
+    return kind("what was wrong")
+
+
 @pytest.mark.parametrize("kind", OURS)
 def test_an_error_is_the_same_at_the_other_end(kind: type[rapid.RapidError]) -> None:
-    error = kind("k", "too many") if issubclass(kind, rapid.SettingsError) else kind("what was wrong")
+    error = an_error(kind)
     error.add_note("seen at night")
     for way in ("pickle 2", f"pickle {pickle.HIGHEST_PROTOCOL}", "copy", "deepcopy"):
         other = THROUGH[way](error)
