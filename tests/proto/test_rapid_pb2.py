@@ -29,7 +29,7 @@ print("works")
 def run(program: str, *path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A fresh interpreter that looks into these folders or archives first, and in this checkout last."""
     places = os.pathsep.join(map(str, path or (ROOT,)))
-    command = [sys.executable, "-W", "error", "-c", program]
+    command = [sys.executable, "-c", program]
     with_more = os.environ | {"PYTHONPATH": places} | environment
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=with_more, cwd="/"
