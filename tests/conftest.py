@@ -34,8 +34,8 @@ def _structlog_as_it_was() -> Iterator[None]:
         sys.modules["structlog"].reset_defaults()
 
 
-# What a shell starts in the background ignores the one, what nohup starts the other; tests and their processes
-# are interrupted on purpose.
+# What a shell starts in the background ignores the one, what nohup starts the other; tests and their
+# processes are interrupted on purpose.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
