@@ -135,9 +135,10 @@ package: $(VENV)/.installed-package
 other-python:
 	$(OTHER) -m venv build/other
 	build/other/bin/python -m pip --disable-pip-version-check --quiet install \
-		"$$(echo dist/*.whl)[analysis,cli,tls]" hypothesis 'pytest>=8.2' 'pytest-asyncio>=1' 'pytest-timeout>=2.3'
+		"$$(echo dist/*.whl)[analysis,cli,tls]" hypothesis 'pytest>=8.2' 'pytest-asyncio>=1' 'pytest-timeout>=2.3' \
+		'pytest-xdist>=3.6'
 	cd build/other && bin/python -P ../../tests/release/smoke.py
-	build/other/bin/python -m pytest --quiet $(OTHER_TESTS)
+	build/other/bin/python -m pytest --quiet $(IN_PARALLEL) $(OTHER_TESTS)
 	rm -rf build/other
 
 # in environments of their own; OPTIONS=--brief runs the tests of the runtime with the oldest alone

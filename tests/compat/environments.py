@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from .tool import BUILD, ROOT, WHEELS, uv
 
-TESTS = ("hypothesis>=6.100", "pytest>=8.2", "pytest-asyncio>=1.0", "pytest-timeout>=2.3")
+TESTS = (
+    "hypothesis>=6.100", "pytest>=8.2", "pytest-asyncio>=1.0", "pytest-timeout>=2.3", "pytest-xdist>=3.6"
+)  # fmt: skip
 """What the tests need beside the library and its extras for DNS and TLS."""
 UNASKED = "ignore:Type google._upb:DeprecationWarning"
 """What protobuf before 5.27 warns of while it is imported, from Python 3.12 on."""
@@ -45,7 +47,7 @@ class Environment(NamedTuple):
 
     def test(self, *paths: str) -> bool:
         """Whether the tests pass there; what they say goes to standard output."""
-        options = ("--quiet", "-p", "no:cacheprovider", "-W", UNASKED)
+        options = ("--quiet", "-n", "3", "--dist", "worksteal", "-p", "no:cacheprovider", "-W", UNASKED)
         command = [str(self.python), "-m", "pytest", *options, *paths]
         return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 

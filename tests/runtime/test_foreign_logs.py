@@ -31,12 +31,16 @@ logger = logging.getLogger("grpc")
 logger.setLevel(logging.DEBUG)
 
 from rapid import Settings, blocking
+from rapid.runtime.reactor import reactor
 
 S = Settings.local()
 with blocking.Cluster("127.0.0.1:0", settings=S) as a:
     logger.addHandler(Blocking())
+    # not every gRPC logs a line of its own there
+    line = logging.getLogger("grpc._cython.cygrpc").debug
+    reactor()._loop.call_soon_threadsafe(line, "on the thread of the library")
     with blocking.Cluster("127.0.0.1:0", seeds=[a.endpoint], settings=S) as b:
-        print(a.wait_for(2, timeout=20).size, entered.is_set())
+        print(a.wait_for(2, timeout=20).size, entered.wait(20))
         gate.set()
 """
 
