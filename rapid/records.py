@@ -11,7 +11,21 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["record"]
+__all__ = ["record", "write_ahead"]
+
+_unused: list[type] = []
+"""Records whose methods were not written ahead."""
+
+
+def write_ahead() -> None:
+    """Write the methods of all records.
+
+    A member does so once it listens: most messages are first used in a view change, which is no time to
+    compile anything.
+    """
+    while _unused:
+        # this one is asked for whatever else is there
+        _unused.pop().__init__  # type: ignore[misc]  # noqa: B018 - to ask is what writes it
 
 
 def _record(
@@ -33,15 +47,14 @@ def _record(
 
         def write(name: str) -> Any:
             """This attribute, which the class has from now on; AttributeError where Python makes none."""
-            asked = {"init": True, "repr": repr, "eq": eq, "order": order}
-            if name in _ALONE:
-                asked = {option: option == _ALONE[name] for option in asked}
             # in a copy: two threads may do this at once, with the same result
-            copy: type = _copy(plain)
-            written = vars(dataclasses.dataclass(frozen=frozen, kw_only=kw_only, **asked)(copy))
+            standard = dataclasses.dataclass(frozen=frozen, kw_only=kw_only, repr=repr, eq=eq, order=order)
+            written = vars(standard(_copy(plain)))
             if name not in written:
                 raise AttributeError(f"type object {plain.__name__!r} has no attribute {name!r}")
-            setattr(made, name, written[name])
+            # all at once: written one by one they would cost three times as much
+            for other in unwritten.keys() & written.keys():
+                setattr(made, other, written[other])
             return written[name]
 
         unwritten = {name: _Unwritten(name, write) for name in later if name not in vars(plain)}
@@ -54,6 +67,7 @@ def _record(
             more |= _pickled(fields)
         # a slot has no default: that is in __init__
         made = _copy(plain, more, without=fields if slots else ())
+        _unused.append(made)
         return made
 
     return make
@@ -64,10 +78,6 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as record
 else:
     record = _record
-
-
-_ALONE = {"__init__": "init", "__repr__": "repr", "__eq__": "eq", "__hash__": "eq"}
-"""By which option of :func:`dataclasses.dataclass` a method is written without the others."""
 
 
 class _Unwritten:

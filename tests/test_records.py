@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rapid.records import record
+from rapid.records import record, write_ahead
 
 
 @pytest.fixture
@@ -92,14 +92,25 @@ def test_nothing_is_compiled_while_the_class_is_made(compiled: list[str]) -> Non
 
     assert compiled == []
     assert Fresh().a == Fresh(1).a
-    # once, for __init__
-    assert compiled == ["Fresh"]
     for _ in range(2):
         assert Fresh() == Fresh(1)
         assert hash(Fresh()) == hash(Fresh(1))
         assert Fresh(2) > Fresh()
         assert repr(Fresh(2)).endswith("Fresh(a=2)")
-    assert compiled == 5 * ["Fresh"]
+    assert compiled == ["Fresh"], "once, for all methods"
+
+
+def test_nothing_is_compiled_any_more_after_all_was_written_ahead(compiled: list[str]) -> None:
+    @record(frozen=True)
+    class Ahead:
+        a: int = 1
+
+    write_ahead()
+    assert compiled.count("Ahead") == 1
+    before = list(compiled)
+    assert Ahead() == Ahead(1)
+    assert Options() == Options(a=1)
+    assert compiled == before
 
 
 @pytest.mark.parametrize("first", ["fields", "is_dataclass", "signature", "replace", "pickle", "match"])
