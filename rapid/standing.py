@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from rapid.records import record
 from rapid.view import (
     Change,
     Evicted,
@@ -65,7 +65,7 @@ class State(StrEnum):
                 return self
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Standing:
     """A member's state and newest view; both of one moment."""
 

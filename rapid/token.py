@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Self
 
 from rapid.errors import TokenError
 from rapid.overlay.member import ClusterId
-from rapid.records import record
 
 _TEXT = re.compile(r"([0-9a-f]{32}):(0|[1-9][0-9]{0,19})")
 _VERSION_BYTES = 8
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FencingToken:
     """The name of one view, ordered by ``version`` among those of the same cluster.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 from rapid import placement
 from rapid.overlay.cut import Removal
 from rapid.overlay.member import Endpoint, Member
-from rapid.records import record
 from rapid.token import FencingToken
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class View:
     """The members of the cluster, as all of them agree, between two changes.
 
@@ -91,7 +90,7 @@ class View:
         return placement.HashRing(members, replicas=replicas, weight=weight, zone=zone)
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class ViewChange:
     """One agreed change, and the view that it led to.
 
@@ -107,7 +106,7 @@ class ViewChange:
     """Who is gone, and for each whether it left on purpose (``left``) or failed."""
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class ViewsSkipped:
     """Views were passed over: the reader was too slow, or this member had missed them itself.
 
@@ -121,7 +120,7 @@ class ViewsSkipped:
     """How many views between the last one given and ``view`` are not given; 0 in another cluster."""
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class Evicted:
     """The cluster went on without this member, from ``version`` on.
 
@@ -135,7 +134,7 @@ class Evicted:
     rejoining: bool = False
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class RejoinDelayed:
     """No cluster has let this evicted member in again so far; it goes on trying.
 
@@ -148,7 +147,7 @@ class RejoinDelayed:
     """What it waits for, for people."""
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class RejoinFailed:
     """This evicted member has given up joining again. It is closed, and nothing comes after this.
 
@@ -159,7 +158,7 @@ class RejoinFailed:
     """For people."""
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class QuorumLost:
     """This member cannot agree with a majority on the view of this version, or on a change to it.
 
@@ -170,7 +169,7 @@ class QuorumLost:
     version: int
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class QuorumRestored:
     """This member agrees with a majority again, after a :class:`QuorumLost`.
 
@@ -182,7 +181,7 @@ class QuorumRestored:
     """Of the view that holds now."""
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class OtherCluster:
     """At this address, which is a seed's or a member's, runs a member of another cluster.
 

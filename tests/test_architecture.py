@@ -14,14 +14,13 @@ PACKAGE = Path(__file__).parent.parent / "rapid"
 
 BELOW = {"overlay", "detection", "consensus", "protocol"}
 """The packages below the line: sans-IO."""
-PLAIN = {"errors", "records", "settings"}
+PLAIN = {"errors", "settings"}
 """Values that every layer may use."""
 TOLD = {"view", "placement", "token", "standing"}
 """What applications are told, and what follows from it: as pure as the core."""
 ALLOWED = {
     "errors": set[str](),
-    "records": set[str](),
-    "settings": {"errors", "records"},
+    "settings": {"errors"},
     "overlay": PLAIN,
     "detection": PLAIN | {"overlay"},
     "consensus": PLAIN | {"overlay"},
@@ -30,7 +29,7 @@ ALLOWED = {
     "token": PLAIN | {"overlay"},
     "placement": PLAIN | {"overlay"},
     "view": PLAIN | {"overlay", "placement", "token"},
-    "standing": {"records", "view"},
+    "standing": {"view"},
     "telling": PLAIN | BELOW | {"view"},
     "simulation": PLAIN | BELOW | {"view", "telling"},
     "log": set[str](),

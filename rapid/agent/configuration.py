@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rapid.agent.address import admin_endpoint
 from rapid.errors import EndpointError, MetadataError, SettingsError, TLSError
 from rapid.overlay.member import Endpoint
-from rapid.records import record
 from rapid.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 BASES = {"lan": Settings.lan, "wan": Settings.wan, "local": Settings.local}
 """What the network is like: the settings that those given differ from."""
-# as they are written: nothing has to be made of the fields for that
-KINDS = {name: {"int": int, "float": float}[kind] for name, kind in Settings.__annotations__.items()}
+KINDS = {
+    field.name: {"int": int, "float": float}[str(field.type)] for field in dataclasses.fields(Settings)
+}
 """The settings that can be given, each of one kind of number."""
 SEEDS = ("seeds", "seed_dns", "seed_srv", "seed_file")
 """The ways to say where the seeds are: one of them."""
 
 
-@record(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """See ``docs/guides/agent.md`` for what each field means.
 

@@ -58,7 +58,7 @@ def configures(variable: str) -> bool:
     """Whether an agent takes something from the environment variable of this name."""
     prefix, name = variable.upper()[: len(PREFIX)], variable.upper()[len(PREFIX) :]
     field = name.partition(NESTED)[0].lower()
-    return prefix == PREFIX and (field in Configuration.__annotations__ or name == "CONFIG")
+    return prefix == PREFIX and (field in Configuration.__dataclass_fields__ or name == "CONFIG")
 
 
 def written_in(problem: Exception, arguments: Mapping[str, Any], file: str | None = None) -> str:
@@ -175,7 +175,7 @@ def _explained(invalid: ValidationError, arguments: Mapping[str, Any], file: str
     path = [str(part) for part in first["loc"] if not str(part).endswith("]")]
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
-        there = KINDS if path[0] == "settings" and len(path) > 1 else Configuration.__annotations__
+        there = KINDS if path[0] == "settings" and len(path) > 1 else Configuration.__dataclass_fields__
         problem = f"no such field; there are {', '.join(there)}"
     else:
         problem = first["msg"].removeprefix("Value error, ")

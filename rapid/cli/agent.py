@@ -199,8 +199,6 @@ def run(args: argparse.Namespace) -> int:
     """Exit status as in the epilog above."""
     for number in ending_signals():
         signal.signal(number, _end)
-    # standard output is for the views
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_EXPERIMENTS", FEWER_THREADS)
     configured_by(_configure_log, LOWEST)
     counts: Counter[str] = Counter()

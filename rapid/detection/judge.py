@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import erfc, fsum, inf, log10, sqrt
 from typing import Protocol, runtime_checkable
 
 from rapid.errors import SettingsError
-from rapid.records import record
 
 
 @runtime_checkable
@@ -40,7 +40,7 @@ class Judge(Protocol):
 MakeJudge = Callable[[], Judge]
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Windowed:
     """Faulty when at least ``failures`` of the last ``window`` probes failed. The paper's, and the default.
 
@@ -62,7 +62,7 @@ class Windowed:
         return _WindowedJudge(self)
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Consecutive:
     """Faulty when the last ``failures`` probes all failed; one answer clears the subject.
 
@@ -83,7 +83,7 @@ class Consecutive:
         return _ConsecutiveJudge(self.failures)
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class PhiAccrual:
     """Faulty when the silence is too improbable, after what this subject has shown before.
 

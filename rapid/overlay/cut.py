@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import xxhash
 
 from rapid.overlay.member import Endpoint, Identifier, Member, NodeId
-from rapid.records import record
 
 AT_ONCE = 8192
 """Members, and entries of their metadata, that one step of a digest hashes: 20 ms."""
@@ -20,7 +19,7 @@ class CutDigest(Identifier):
     __slots__ = ()
 
 
-@record(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Removal:
     """One member that goes: which process, and whether it left (else it failed)."""
 
@@ -29,7 +28,7 @@ class Removal:
     left: bool = False
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Removals, then joins, each in the order of endpoints. Build it with :meth:`of`.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import NamedTuple, NoReturn, Self
 
 from rapid.errors import EndpointError, MetadataError, SettingsError
-from rapid.records import record
 
 METADATA_LIMIT = 16 * 1024
 HOST_LIMIT = 255
@@ -121,7 +120,7 @@ class Metadata(dict[str, str]):
 _NO_METADATA: Mapping[str, str] = Metadata()
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """One process in a cluster. ``metadata`` is fixed for its life, ordered by key."""
 

@@ -58,8 +58,8 @@ FRAME_LIMIT = 64 * 1024
 FRAME_OVERHEAD = 2048
 """What a frame adds at most to its messages, or to a piece: the sender, and the header of a large message."""
 UNREADABLE = (DecodeError, ValueError, RecursionError)
-"""What protobuf raises of bytes that are no message. In pure Python it is the second for text that is not
-UTF-8 and, in older releases, the third for groups in groups."""
+"""What protobuf raises for malformed bytes. In pure Python that is ValueError for text that is not UTF-8
+and, in older releases, RecursionError for nested groups."""
 FEW = 256
 """Values in a message up to which it is encoded before it is measured."""
 

@@ -12,7 +12,7 @@ from rapid.settings import Settings
 
 
 def announce(me: Endpoint, node_id: NodeId, configuration: Configuration, outbox: Outbox) -> None:
-    """Tell the observers there that this process goes; what they do not hear they find out."""
+    """Tell the observers there that this process leaves. One that is not reached will detect it."""
     leaving = Leaving(me, node_id, configuration.cluster_id, configuration.version)
     for observer in dict.fromkeys(configuration.observers(me)):
         if observer != me:

@@ -6,6 +6,7 @@ application calls its cluster; those of another name have nothing to do with eac
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -14,7 +15,6 @@ from rapid.detection.alert import Alert, Ground
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut, CutDigest
 from rapid.overlay.member import ClusterId, Endpoint, Member, NodeId
-from rapid.records import record
 
 PROTOCOL_VERSION = 1
 
@@ -37,7 +37,7 @@ class Standing(IntEnum):
     """In no cluster yet, and it lets the process that asks found one: it founds none for a while."""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Probe:
     """Are you there, and are you this process?
 
@@ -58,7 +58,7 @@ class Probe:
     cluster_name: str = ""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class ProbeAck:
     """I am ``node_id``; the rest is the subject's own."""
 
@@ -74,7 +74,7 @@ class ProbeAck:
     cluster_name: str = ""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class JoinRequest:
     """Phase 1, to a seed: who would observe me?
 
@@ -94,7 +94,7 @@ class JoinRequest:
     cluster_name: str = ""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class JoinReply:
     """To a joiner. ``observers``: K endpoints in ring order (WELCOME, ADDRESS_HELD), or who turns it away
     (UNREACHABLE), else none.
@@ -115,7 +115,7 @@ class JoinReply:
     cluster_name: str = ""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class ObserveRequest:
     """Phase 2, to each observer-to-be: probe this joiner and tell the others that it is up.
 
@@ -130,7 +130,7 @@ class ObserveRequest:
     cluster_name: str = ""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Admitted:
     """You are in, as of this configuration; ask whom you like for it if no snapshot comes."""
 
@@ -139,7 +139,7 @@ class Admitted:
     version: int
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Unreached:
     """An observer's to a sponsor: I do not let your joiner in, on this ground."""
 
@@ -149,7 +149,7 @@ class Unreached:
     ground: Ground = Ground.UNSTATED
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Restarted:
     """To the observers of an address: a new process is there, look for yourselves."""
 
@@ -157,7 +157,7 @@ class Restarted:
     node_id: NodeId
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Leaving:
     """To the observers: I go on purpose."""
 
@@ -167,7 +167,7 @@ class Leaving:
     version: int
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Facts:
     """Part of an epoch's facts. ``complete``: these are all the sender has; answer with the rest."""
 
@@ -183,7 +183,7 @@ class Facts:
     complete: bool = False
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Decided:
     """Version ``version`` ended with this cut; ``cut`` is left out where the receiver knows it."""
 
@@ -194,7 +194,7 @@ class Decided:
     cut: Cut | None
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class ConfigurationRequest:
     """What comes after ``have``? None: I have nothing of this cluster yet."""
 
@@ -204,7 +204,7 @@ class ConfigurationRequest:
     node_id: NodeId
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Cuts:
     """The cuts that lead from ``version`` on, in order."""
 
@@ -214,7 +214,7 @@ class Cuts:
     cuts: tuple[Cut, ...]
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Snapshot:
     """A whole configuration.
 
@@ -226,7 +226,7 @@ class Snapshot:
     formerly: tuple[ClusterId, ...] = ()
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Refounded:
     """An operator has replaced the cluster ``cluster_id``, as of ``version``, by that of ``configuration``.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.cut import Cut
 from rapid.overlay.member import ClusterId, Endpoint, Member
 from rapid.protocol.messages import Message
-from rapid.records import record
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Send:
     """Send this message, by the transport."""
 
@@ -19,7 +19,7 @@ class Send:
     message: Message
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Reply:
     """Send back the way that a received message came: ``token`` is the transport's ``reply_to``."""
 
@@ -27,7 +27,7 @@ class Reply:
     message: Message
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Installed:
     """A new configuration. ``cut`` is None for the first one of a membership and after a snapshot.
 
@@ -40,7 +40,7 @@ class Installed:
     skipped: int = 0
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Evicted:
     """The cluster goes on without this member from ``version`` on. ``rejoining``: as a new one."""
 
@@ -49,14 +49,14 @@ class Evicted:
     rejoining: bool = False
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Left:
     """The departure is over; ``agreed`` is False when the timeout came first."""
 
     agreed: bool
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class JoinFailed:
     """The deadline passed, or every seed refused for good, also after an eviction. The node is done.
 
@@ -67,7 +67,7 @@ class JoinFailed:
     leaving: bool = False
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class JoinDelayed:
     """No cluster has let this process in for ``waited`` seconds; it goes on trying. ``rejoining``: again."""
 
@@ -76,7 +76,7 @@ class JoinDelayed:
     rejoining: bool
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class MergeFailed:
     """The other cluster at this address has not let this member in, which stays where it is."""
 
@@ -85,7 +85,7 @@ class MergeFailed:
     reason: str
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class QuorumLost:
     """A change cannot be agreed on, or most of the members are silent: this one cannot agree with a majority.
 
@@ -96,14 +96,14 @@ class QuorumLost:
     version: int
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class QuorumRestored:
     """This member agrees with a majority again; ``version`` is that of its configuration now."""
 
     version: int
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class OtherCluster:
     """At this address is a member of another cluster.
 
@@ -116,14 +116,14 @@ class OtherCluster:
     merging: bool
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class RefoundingRefused:
     """Nothing was done about :meth:`Node.force_new_cluster`, for this reason."""
 
     reason: str
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Rejected:
     """A message from a peer was refused and had no effect."""
 
@@ -146,19 +146,19 @@ Event = (
 )
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Notify:
     """Tell the application, or who stands for it."""
 
     event: Event
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Discover:
     """Look the seeds up anew and answer with :meth:`Node.discovered`; without an answer the old ones stay."""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Check:
     """Have the application check this member, and tell the node by its ``checked`` with the same number."""
 

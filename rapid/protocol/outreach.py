@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from random import Random
 
@@ -10,7 +11,6 @@ from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId, Endpoint
 from rapid.protocol.outbox import Outbox
 from rapid.protocol.outputs import Discover, OtherCluster
-from rapid.records import record
 from rapid.settings import Settings
 
 ENOUGH_EYES = 20
@@ -21,7 +21,7 @@ LONGEST = 64
 """The longest pause before a cluster is tried again, in outreach intervals."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """What a member says of its cluster, or knows of its own."""
 
@@ -49,7 +49,7 @@ class Sighting:
         return to_equals and self.cluster_id > other.cluster_id
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class _Tried:
     """A cluster that did not let this process in, or that it has left for another."""
 

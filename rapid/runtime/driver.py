@@ -24,7 +24,6 @@ from rapid.protocol.outputs import (
     Reply,
     Send,
 )
-from rapid.records import write_ahead
 from rapid.runtime.discovery import Discovery, patience
 from rapid.runtime.options import Options
 from rapid.runtime.reactor import reactor
@@ -207,7 +206,6 @@ class Driver:
             self._core = self._make(me, random.Random(random.SystemRandom().getrandbits(128)))
             await transport.serve(me)
             self._bound.set_result(me)
-            write_ahead()
             await self._stopping.wait()
         finally:
             for timer in (self._timer, self._limit):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rapid.detection.alert import Alert
 from rapid.detection.judge import MakeJudge
 from rapid.overlay.configuration import Configuration
 from rapid.overlay.member import ClusterId
-from rapid.records import record
 from rapid.runtime.discovery import SeedProvider
 from rapid.settings import Settings
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from rapid.runtime.tls import TLS
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """See :class:`rapid.Cluster` for what each means."""
 

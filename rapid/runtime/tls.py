@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from rapid.errors import WITHOUT_SSL, TLSError
-from rapid.records import record
 
 Name = str | IPv4Address | IPv6Address
 """A subject alternative name. An address that is written as a DNS name is no address."""
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TLS:
     """Encryption and authentication between members, from PEM files: ``Cluster(..., tls=TLS(...))``.
 
@@ -56,7 +56,7 @@ class TLS:
         load(self)
 
 
-@record(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Material:
     """The contents of the files at one time, found to fit together."""
 
